@@ -1,0 +1,194 @@
+//! What a channel owes to waiters that are no plain ones: senders without a value yet, receives that are given up after
+//! they were handed a value, and watchers.
+//!
+//! A sender that is one arm of a select has no value while it waits: its expression is evaluated when the arm has been
+//! chosen, outside the lock. Two things can be promised to it meanwhile, and it redeems either with the value:
+//! - a **pair**: a receiver that was claimed for it and stays parked, in `pairs`. The sender holds only a ticket, never
+//!   a pointer, because the receiver may go (deadline, drop, close). Who finds his ticket gone gives the value back as
+//!   a cancelled receive would, and has sent it; after close he keeps it.
+//! - a **reservation**: one slot of the buffer, only counted. The value goes to the end of the buffer when it exists, so
+//!   the ring has no hole and nobody waits for it.
+//!
+//! A channel without a free slot gives pairs, one with a free slot reservations.
+//!
+//! Everything here ends in `settle` (I10).
+
+use super::hchan::{Hchan, Refusal};
+use super::returned::Node;
+use super::section::{CLOSED, Locked, READABLE, WRITABLE};
+use super::waitq::Sudog;
+use crate::park::{Batch, Outcome, Wait};
+use std::mem::ManuallyDrop;
+use std::ptr;
+
+/// What a sender without a value got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offer {
+    Closed,
+    Paired(u64),
+    Reserved,
+    /// Nothing yet: its sudog is queued.
+    Parked,
+}
+
+/// The directions that a watcher watches; close wakes every watcher.
+pub(crate) const WATCH_RECV: usize = READABLE | CLOSED;
+pub(crate) const WATCH_SEND: usize = WRITABLE | CLOSED;
+pub(crate) const WATCH_CLOSE: usize = CLOSED;
+
+impl<T> Hchan<T> {
+    /// A sender without a value looks for a slot, then for a receiver, else it queues.
+    ///
+    /// # Safety
+    /// `sg` was made without a slot, and stays where it is until its wait is done or withdrawn.
+    pub(crate) unsafe fn offer(&self, sg: &Sudog) -> Offer {
+        let mut c = self.lock();
+        if c.closed {
+            return Offer::Closed;
+        }
+        if c.sendq.is_empty() && c.has_slot(self.cap) {
+            c.reserved += 1;
+            return Offer::Reserved;
+        }
+        if let Some(receiver) = c.recvq.dequeue() {
+            // SAFETY: dequeued, so claimed and unlinked.
+            unsafe {
+                Wait::pair((*receiver).wait());
+                return Offer::Paired(c.pair(receiver));
+            }
+        }
+        // SAFETY: the caller's contract.
+        unsafe { c.sendq.enqueue(sg) };
+        Offer::Parked
+    }
+
+    /// Redeems a pair: the value goes to the receiver that still waits for it, else it comes back to the channel.
+    ///
+    /// # Errors
+    /// The value, if the receiver has gone and the channel is closed.
+    pub(crate) fn fill(&self, ticket: u64, value: T) -> Result<(), T> {
+        let mut c = self.lock();
+        if let Some(receiver) = c.take_pair(ticket) {
+            let value = ManuallyDrop::new(value);
+            // SAFETY: a paired receiver was claimed and is unlinked now; the value is given away.
+            let ready = unsafe { c.hand_to(receiver, &raw const *value) };
+            drop(c);
+            ready.fire();
+            return Ok(());
+        }
+        if c.closed {
+            return Err(value);
+        }
+        drop(c);
+        self.put_back(None, value)
+    }
+
+    /// The sender of a pair has no value after all: its receiver waits on as if nothing had happened.
+    pub(crate) fn undo_pair(&self, ticket: u64) {
+        let mut c = self.lock();
+        let Some(receiver) = c.take_pair(ticket) else { return };
+        // SAFETY: a paired receiver was claimed and is unlinked now.
+        let ready = unsafe { c.unclaim_receiver(receiver) };
+        self.settle_and_leave(c, Batch::new());
+        ready.fire();
+    }
+
+    /// Redeems a reservation.
+    ///
+    /// # Errors
+    /// The value, if the channel was closed meanwhile.
+    pub(crate) fn fill_reserved(&self, value: T) -> Result<(), T> {
+        let value = ManuallyDrop::new(value);
+        let mut spare = None;
+        loop {
+            let mut c = self.lock();
+            if c.closed {
+                c.reserved -= 1;
+                return Err(ManuallyDrop::into_inner(value));
+            }
+            if let Err(cap) = c.make_room(&mut spare) {
+                drop(c);
+                spare = Some(super::ring::Block::new(cap));
+                continue;
+            }
+            c.reserved -= 1;
+            // SAFETY: there is room, and the value is given away.
+            unsafe { c.buf.push(&raw const *value) };
+            self.settle_and_leave(c, Batch::new());
+            return Ok(());
+        }
+    }
+
+    /// Gives a reservation up.
+    pub(crate) fn release_reserved(&self) {
+        let mut c = self.lock();
+        c.reserved -= 1;
+        self.settle_and_leave(c, Batch::new());
+    }
+
+    /// A receive that was handed a value is given up: the value goes to the next receiver, or waits for one.
+    pub(crate) fn give_back(&self, number: u64, value: T) {
+        let kept = self.put_back(Some(number), value);
+        debug_assert!(kept.is_ok(), "a value that was handed out may come back after close");
+    }
+
+    /// Puts a value before the buffer: one that was handed out before under its number, which nothing refuses, else one
+    /// that is handed out now, which close does.
+    fn put_back(&self, number: Option<u64>, value: T) -> Result<(), T> {
+        let mut node = Node::new(number.unwrap_or_default(), value);
+        let mut c = self.lock();
+        if number.is_none() {
+            if c.closed {
+                drop(c);
+                return Err(node.into_value());
+            }
+            node.set_number(c.next_handoff());
+        }
+        c.returned.insert(node);
+        self.settle_and_leave(c, Batch::new());
+        Ok(())
+    }
+
+    /// Queues a watcher, unless what it watches for is there. True if it is queued.
+    ///
+    /// # Safety
+    /// `sg` stays where it is until its wait is done or withdrawn.
+    pub(crate) unsafe fn watch(&self, sg: &Sudog) -> bool {
+        let mut c = self.lock();
+        if c.summary(self.cap) & sg.interest != 0 {
+            return false;
+        }
+        // SAFETY: the caller's contract.
+        unsafe { c.watchers.enqueue(sg) };
+        true
+    }
+
+    /// As [`withdraw`](Self::withdraw), of a receive: whoever gives it up gives back what it was handed.
+    ///
+    /// # Safety
+    /// `sg` is a receiver's, belongs to the caller and was enqueued on this channel.
+    pub(crate) unsafe fn cancel_recv(&self, sg: &Sudog) -> Result<(), Refusal> {
+        // SAFETY: the caller's contract.
+        let done = unsafe { self.withdraw(sg) };
+        match done.map(|done| done.outcome) {
+            Some(Outcome::Completed) => {
+                // SAFETY: the wait is done, so the slot is the owner's, and it holds a value.
+                let value = unsafe { Sudog::with_slot(sg, |slot: *mut T| ptr::read(slot)) };
+                self.give_back(sg.handoff.get(), value);
+                Ok(())
+            }
+            Some(_) => Err(Refusal::Closed),
+            None => Err(Refusal::Blocked),
+        }
+    }
+}
+
+impl<T> Locked<'_, T> {
+    fn take_pair(&mut self, ticket: u64) -> Option<*const Sudog> {
+        // SAFETY: linked sudogs are alive.
+        let receiver = self.pairs.iter().find(|&sg| unsafe { (*sg).ticket.get() } == ticket)?;
+        // SAFETY: it is on this queue.
+        unsafe { self.pairs.unlink(receiver) };
+        Some(receiver)
+    }
+}

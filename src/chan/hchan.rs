@@ -1,0 +1,455 @@
+//! Hchan: the channel. makechan, chansend, chanrecv, closechan, settle, in the order of Go's chan.go.
+//!
+//! Invariants:
+//!
+//! I1. One lock protects every field of [`State`] *and* the fields of the sudogs queued on it. Under it there is no user
+//!     code (drop, clone, waker or `Debug` of anything of the user's), no wake-up, no other lock, and no allocation
+//!     except where [`Locked::admit`] cannot avoid one. Lock order: the registry's shard, then a channel.
+//! I2. At least one of sendq and recvq is empty, but for one select that waits to send and to receive on the same
+//!     channel.
+//! I3. A value in hand (returned or buffered) implies that recvq has nobody who could be claimed; a free slot
+//!     (`len + reserved < cap`) implies that sendq has not.
+//! I4. Waiters are completed, or granted, in the order in which they came, by the operation that unblocks them. Nobody
+//!     overtakes a parked peer; `force_send` and watchers are the exceptions.
+//! I5. A wait ends exactly once: see `park`. A plain wait is ended by whoever holds the lock and finds it linked.
+//! I6. Claim before consume: no value moves until the claim on the counterpart is won.
+//! I7. After DONE nothing of the sudog, its wait or its frame is touched.
+//! I8. After close nothing enters. What is in hand drains in order; every parked waiter is released; a blocked sender
+//!     keeps its value. One locked section sets `closed`; the waiters are released at most [`Batch::MOST`] per section.
+//! I9. A send that succeeded has handed its value to exactly one of: a receive that had begun, the buffer.
+//! I10. Every locked section that frees a slot, gives a value back, releases a reservation or puts a waiter back ends in
+//!      [`Locked::settle`], the one function that restores I2 and I3. (A receive that frees one slot does its only step,
+//!      [`Locked::refill`].) A claim is never undone: who was claimed for nothing is told to retry, or, if it is a plain
+//!      wait, goes back to the front of its queue.
+//! I11. Every locked section ends by publishing the summary word, in the drop of [`Locked`]. Every refusal without the
+//!      lock, and `len`, read that word and nothing else.
+//!
+//! I2 and I3 hold at the end of every locked section, except between the sections of one operation that ends more waits
+//! than fit a batch; a sender that finds a free slot *and* queued senders in between helps to settle first.
+
+use super::registry;
+use super::returned::Returned;
+use super::ring::{Block, Ring};
+use super::section::{CLOSED, LEN_MAX, LEN_SHIFT, Locked, READABLE, State, WRITABLE};
+use super::waitq::{List, Sudog};
+use crate::debug::{Channel, Waiting};
+use crate::park::{Batch, Done, Outcome, Ready, Reason, Spin, Wait, WakerPanic};
+use crate::primitive::{AtomicBool, AtomicUsize, Lock, Ordering};
+use std::fmt;
+use std::panic::Location;
+use std::ptr;
+use std::time::{Duration, Instant};
+
+/// The capacity of a channel without one.
+pub(crate) const UNBOUNDED: usize = usize::MAX;
+
+/// How long an operation may wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Patience {
+    /// Not at all.
+    Try,
+    /// At most so long from the moment at which it would have to wait.
+    For(Duration),
+    Until(Instant),
+    Forever,
+}
+
+impl Patience {
+    /// The deadline of a wait that begins now; a moment beyond the clock's range is none.
+    pub(super) fn deadline(self) -> Option<Instant> {
+        match self {
+            Self::Try => unreachable!("a try does not wait"),
+            Self::For(duration) => Instant::now().checked_add(duration),
+            Self::Until(deadline) => Some(deadline),
+            Self::Forever => None,
+        }
+    }
+}
+
+/// Why an operation did not happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// It would have to wait (longer).
+    Blocked,
+    /// The channel is closed (and, for a receive, empty).
+    Closed,
+}
+
+/// The channel.
+pub(crate) struct Hchan<T> {
+    pub(super) summary: AtomicUsize,
+    pub(super) lock: Lock<State<T>>,
+    pub(super) cap: usize,
+    pub(super) senders: AtomicUsize,
+    pub(super) receivers: AtomicUsize,
+    spin: Spin,
+    /// Somebody has slept here: the registry knows this channel.
+    registered: AtomicBool,
+}
+
+impl<T> Hchan<T> {
+    /// Makes a channel; [`UNBOUNDED`] for one without a capacity. Allocates nothing for the buffer.
+    ///
+    /// # Panics
+    /// `makechan: size out of range` if a full buffer would not fit the address space.
+    #[track_caller]
+    pub(crate) fn makechan(cap: usize) -> Self {
+        let fits =
+            cap == UNBOUNDED || cap.checked_mul(size_of::<T>()).is_some_and(|bytes| isize::try_from(bytes).is_ok());
+        if !fits {
+            panic!("makechan: size out of range");
+        }
+        let state = State::new();
+        Self {
+            summary: AtomicUsize::new(state.summary(cap)),
+            lock: Lock::new(state),
+            cap,
+            senders: AtomicUsize::new(1),
+            receivers: AtomicUsize::new(1),
+            spin: Spin::new(),
+            registered: AtomicBool::new(false),
+        }
+    }
+
+    #[inline]
+    pub(super) fn lock(&self) -> Locked<'_, T> {
+        Locked::enter(self)
+    }
+
+    /// The summary word. Acquire: who acts on it has seen what led to it.
+    #[inline]
+    pub(super) fn word(&self) -> usize {
+        self.summary.load(Ordering::Acquire)
+    }
+
+    /// The number of buffered values.
+    pub(crate) fn len(&self) -> usize {
+        match self.word() >> LEN_SHIFT {
+            // Only where a word has 32 bits: the number does not fit beside the flags.
+            LEN_MAX => self.lock().buf.len(),
+            len => len,
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.word() & CLOSED != 0
+    }
+
+    /// Sends the value behind `elem`, waiting as long as `patience` says. The caller fires the wake-up once it has
+    /// forgotten the value: should a waker panic, the value is gone for good.
+    ///
+    /// # Errors
+    /// The refusal; the value is then still the caller's, as it is if this unwinds.
+    ///
+    /// # Safety
+    /// `elem` points to a value. If this returns `Ok`, the value has been moved out.
+    #[inline]
+    pub(crate) unsafe fn chansend(
+        &self,
+        elem: *mut T,
+        patience: Patience,
+        at: &'static Location<'static>,
+    ) -> Result<Ready, Refusal> {
+        // Refusal without the lock. The word is what some locked section left behind, and all of it is from one moment:
+        // the channel was then closed, or open with no slot and no receiver. That moment is not before this call began
+        // as far as this thread can tell, since whatever it has seen happen was published before; so we refuse as of
+        // that moment. A plain load may be late; a blocking send goes to the lock and a try may be repeated.
+        let word = self.word();
+        if word & CLOSED != 0 {
+            return Err(Refusal::Closed);
+        }
+        if word & WRITABLE == 0 && matches!(patience, Patience::Try) {
+            return Err(Refusal::Blocked);
+        }
+        let mut spare = None;
+        loop {
+            let mut c = self.lock();
+            if c.closed {
+                return Err(Refusal::Closed);
+            }
+            // A waiting receiver: hand over, past the buffer.
+            if let Some(sg) = c.recvq.dequeue() {
+                // SAFETY: dequeued, so claimed and unlinked; the value is ours to give away.
+                let ready = unsafe { c.hand_to(sg, elem) };
+                return Ok(c.leave(ready));
+            }
+            if c.has_slot(self.cap) {
+                if !c.sendq.is_empty() {
+                    // Between two sections of somebody who freed many slots: those who came first go first.
+                    self.settle_and_leave(c, Batch::new());
+                    continue;
+                }
+                if let Err(cap) = c.make_room(&mut spare) {
+                    drop(c);
+                    spare = Some(Block::new(cap));
+                    continue;
+                }
+                // SAFETY: there is room now, and the value is ours to give away.
+                unsafe { c.buf.push(elem) };
+                return Ok(c.leave(Ready::NOBODY));
+            }
+            if matches!(patience, Patience::Try) {
+                return Err(Refusal::Blocked);
+            }
+            // SAFETY: the caller's contract.
+            return unsafe { self.park_sender(c, elem, patience, at) };
+        }
+    }
+
+    #[cold]
+    unsafe fn park_sender(
+        &self,
+        mut c: Locked<'_, T>,
+        elem: *mut T,
+        patience: Patience,
+        at: &'static Location<'static>,
+    ) -> Result<Ready, Refusal> {
+        let wait = Wait::new(Reason::ChanSend, at);
+        let sg = &Sudog::new(&wait, 0, elem.cast());
+        // SAFETY: `sg` stays in this frame until the wait is done or withdrawn; nothing between can unwind.
+        unsafe { c.sendq.enqueue(sg) };
+        drop(c);
+        let done = wait.park(patience.deadline(), &self.spin, || self.register());
+        // SAFETY: ours, and enqueued on this channel.
+        match done.or_else(|| unsafe { self.withdraw(sg) }) {
+            Some(Done { outcome: Outcome::Completed, .. }) => Ok(Ready::NOBODY),
+            Some(_) => Err(Refusal::Closed),
+            None => Err(Refusal::Blocked),
+        }
+    }
+
+    /// Receives a value into `room`, waiting as long as `patience` says. The caller fires the wake-up once it has taken
+    /// the value: should a waker panic, the value is dropped with the caller's frame.
+    ///
+    /// # Errors
+    /// The refusal; `room` is then uninitialised, as it is if this unwinds.
+    ///
+    /// # Safety
+    /// `room` may be written. If this returns `Ok`, it holds a value.
+    #[inline]
+    pub(crate) unsafe fn chanrecv(
+        &self,
+        room: *mut T,
+        patience: Patience,
+        at: &'static Location<'static>,
+    ) -> Result<Ready, Refusal> {
+        loop {
+            // Refusal without the lock, as in `chansend`: one word, so "closed" and "nothing to receive" are of one
+            // moment. Closed and empty is for good - after close only a value that a cancelled receive gives back can
+            // appear, and that is as if it had come a moment later - so a blocking receive may take it from here too.
+            let word = self.word();
+            if word & READABLE == 0 {
+                if word & CLOSED != 0 {
+                    return Err(Refusal::Closed);
+                }
+                if matches!(patience, Patience::Try) {
+                    return Err(Refusal::Blocked);
+                }
+            }
+            let mut c = self.lock();
+            if c.has_value() {
+                // SAFETY: there is a value, and the room is the caller's.
+                unsafe { c.take_value(room) };
+                // A slot may be free now: a parked sender's value takes it.
+                let ready = if c.sendq.is_empty() { Ready::NOBODY } else { c.refill() };
+                return Ok(c.leave(ready));
+            }
+            if c.closed {
+                return Err(Refusal::Closed);
+            }
+            let sender = c.sendq.dequeue();
+            // SAFETY: dequeued, so claimed and unlinked.
+            if let Some(sg) = sender.filter(|&sg| unsafe { !(*sg).is_lazy() }) {
+                // SAFETY: as above, and the room is the caller's.
+                let ready = unsafe { c.take_from(sg, room) };
+                return Ok(c.leave(ready));
+            }
+            if sender.is_none() && matches!(patience, Patience::Try) {
+                return Err(Refusal::Blocked);
+            }
+            // SAFETY: the room is the caller's; the sender was claimed and unlinked in this section.
+            match unsafe { self.park_receiver(c, room, sender, patience, at) } {
+                Some(Outcome::Completed) => return Ok(Ready::NOBODY),
+                Some(Outcome::Retry) => {}
+                Some(_) => return Err(Refusal::Closed),
+                None => return Err(Refusal::Blocked),
+            }
+        }
+    }
+
+    /// Waits for a value, or for the value of a `sender` that has none yet. A try waits for nothing else, and is told
+    /// to retry if nothing comes of it.
+    #[cold]
+    unsafe fn park_receiver(
+        &self,
+        mut c: Locked<'_, T>,
+        room: *mut T,
+        sender: Option<*const Sudog>,
+        patience: Patience,
+        at: &'static Location<'static>,
+    ) -> Option<Outcome> {
+        let wait = Wait::new(Reason::ChanReceive, at);
+        let mut sg = Sudog::new(&wait, 0, room.cast());
+        let nonblocking = matches!(patience, Patience::Try);
+        sg.nonblocking = nonblocking;
+        let sg = &sg;
+        // SAFETY: `sg` stays in this frame until the wait is done or withdrawn: the parking cannot unwind, and the
+        // waker that can has a guard below. The sender was claimed in this section.
+        let ready = unsafe {
+            match sender {
+                None => {
+                    c.recvq.enqueue(sg);
+                    Ready::NOBODY
+                }
+                Some(sender) => {
+                    (*sender).ticket.set(c.pair(sg));
+                    Sudog::finish(sender, Outcome::Paired)
+                }
+            }
+        };
+        drop(c);
+        let guard = GiveBackOnUnwind { chan: self, sg };
+        ready.fire();
+        std::mem::forget(guard);
+        let deadline = if nonblocking { None } else { patience.deadline() };
+        let done = wait.park(deadline, &self.spin, || self.register());
+        // SAFETY: ours, and enqueued on this channel.
+        done.or_else(|| unsafe { self.withdraw(sg) }).map(|done| done.outcome)
+    }
+
+    /// Takes a wait back whose owner does not want to wait any longer. `None`: it is withdrawn and nothing has
+    /// happened. `Some`: it had ended.
+    ///
+    /// # Safety
+    /// `sg` belongs to the caller and was enqueued on this channel.
+    pub(super) unsafe fn withdraw(&self, sg: &Sudog) -> Option<Done> {
+        let mut c = self.lock();
+        // SAFETY: the caller's contract.
+        let linked = unsafe {
+            match sg.list() {
+                List::None => false,
+                List::Senders => c.sendq.unlink(sg),
+                List::Receivers => c.recvq.unlink(sg),
+                // The sender finds its ticket gone.
+                List::Pairs => c.pairs.unlink(sg),
+                List::Watchers => c.watchers.unlink(sg),
+            }
+        };
+        let closed = c.closed;
+        drop(c);
+        if !linked {
+            // Who unlinked it finished it in the same locked section, so the end is visible under the lock (I5).
+            // SAFETY: the wait is the caller's.
+            return Some(unsafe { (*sg.wait()).done() }.expect("unlinked without an end"));
+        }
+        // The closer had not come to it yet.
+        closed.then_some(Done { outcome: Outcome::Closed, arm: 0 })
+    }
+
+    /// Closes the channel. False if it was closed already.
+    pub(crate) fn closechan(&self) -> bool {
+        let mut c = self.lock();
+        if c.closed {
+            return false;
+        }
+        c.closed = true;
+        self.settle_and_leave(c, Batch::new());
+        true
+    }
+
+    /// Settles until there is nothing left to settle, a batch of wake-ups per locked section.
+    pub(super) fn settle_and_leave<'a>(&'a self, mut c: Locked<'a, T>, mut batch: Batch) {
+        let mut panic = WakerPanic::default();
+        while c.settle(&mut batch) {
+            drop(c);
+            batch.fire(&mut panic);
+            c = self.lock();
+        }
+        drop(c);
+        batch.fire(&mut panic);
+        panic.resume();
+    }
+
+    /// The last receiver has gone: what is in hand is dropped, outside the lock.
+    pub(crate) fn discard(&self) {
+        drop(self.take_all());
+    }
+
+    /// Takes everything in hand.
+    pub(super) fn take_all(&self) -> (Returned<T>, Ring<T>) {
+        let mut c = self.lock();
+        let all = (std::mem::replace(&mut c.returned, Returned::new()), std::mem::replace(&mut c.buf, Ring::new()));
+        self.settle_and_leave(c, Batch::new());
+        all
+    }
+
+    /// What can be told about the channel.
+    pub(super) fn look(&self) -> Channel {
+        let mut waiting = Vec::new();
+        loop {
+            let c = self.lock();
+            let queues = || c.sendq.iter().chain(c.pairs.iter()).chain(c.recvq.iter());
+            let many = queues().count();
+            if many > waiting.capacity() {
+                // Allocated outside the lock.
+                drop(c);
+                waiting.reserve(many);
+                continue;
+            }
+            waiting.extend(queues().map(|sg| {
+                // SAFETY: linked sudogs and their waits are alive under the lock.
+                let wait = unsafe { &*(*sg).wait() };
+                Waiting { reason: wait.reason(), at: wait.location(), asleep_for: wait.asleep_for() }
+            }));
+            return Channel {
+                id: ptr::from_ref(self).addr(),
+                element: std::any::type_name::<T>(),
+                capacity: (self.cap != UNBOUNDED).then_some(self.cap),
+                len: c.buf.len(),
+                closed: c.closed,
+                senders: self.senders.load(Ordering::Relaxed),
+                receivers: self.receivers.load(Ordering::Relaxed),
+                waiting,
+            };
+        }
+    }
+
+    /// Somebody is about to sleep here: from now on the channel can be looked at.
+    fn register(&self) {
+        if !self.registered.load(Ordering::Relaxed) && !self.registered.swap(true, Ordering::Relaxed) {
+            registry::enter(self);
+        }
+    }
+}
+
+/// A receiver whose partner's waker panics leaves its frame: its wait goes, and a value that it got goes back.
+struct GiveBackOnUnwind<'a, T> {
+    chan: &'a Hchan<T>,
+    sg: &'a Sudog,
+}
+
+impl<T> Drop for GiveBackOnUnwind<'_, T> {
+    fn drop(&mut self) {
+        // SAFETY: the sudog is in the frame that is being left, and was enqueued on this channel.
+        unsafe {
+            if let Some(Done { outcome: Outcome::Completed, .. }) = self.chan.withdraw(self.sg) {
+                let value = Sudog::with_slot(self.sg, |slot: *mut T| ptr::read(slot));
+                self.chan.give_back(self.sg.handoff.get(), value);
+            }
+        }
+    }
+}
+
+impl<T> Drop for Hchan<T> {
+    fn drop(&mut self) {
+        if self.registered.load(Ordering::Relaxed) {
+            registry::leave(self);
+        }
+    }
+}
+
+impl<T> fmt::Debug for Hchan<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hchan").field("cap", &self.cap).field("len", &self.len()).finish_non_exhaustive()
+    }
+}

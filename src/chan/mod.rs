@@ -1,0 +1,331 @@
+//! The handles: `Sender`, `Receiver` and their weak forms. Thin and documented; the algorithm is in `hchan.rs`.
+//!
+//! Invariants: `senders` and `receivers` of a channel count its strong handles, and whoever takes one of them to zero
+//! closes the channel; the last receiver also drops what is in hand. A count never leaves zero again, so a weak handle
+//! can be upgraded only while a strong one lives.
+
+mod error;
+mod golang;
+#[cfg_attr(not(test), expect(dead_code, reason = "what select and async receives will ask of a channel"))]
+mod handshake;
+mod hchan;
+mod iter;
+mod many;
+mod receiver;
+pub(crate) mod registry;
+mod returned;
+mod ring;
+mod section;
+mod sender;
+mod waitq;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::{RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError};
+pub use golang::{Chan, Range};
+pub use iter::{Drain, IntoIter, Iter, TryIter};
+
+use crate::park::{self, Reason};
+use crate::primitive::{Arc, AtomicUsize, Ordering};
+use hchan::{Hchan, Patience, UNBOUNDED};
+use std::fmt;
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
+
+/// Makes a channel without a capacity: sends never wait.
+///
+/// Memory is taken as values come in and given back as they go out.
+///
+/// Go has no such channel.
+///
+/// # Examples
+///
+/// ```
+/// let (tx, rx) = gochan::unbounded();
+/// for i in 0..1000 {
+///     tx.send(i)?;
+/// }
+/// drop(tx);
+/// assert_eq!(rx.iter().sum::<i32>(), 499_500);
+/// # Ok::<(), gochan::SendError<i32>>(())
+/// ```
+#[must_use]
+pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
+    handles(UNBOUNDED)
+}
+
+/// Makes a channel that buffers up to `cap` values. With `cap` 0 a send and a receive meet: the value goes straight from
+/// the one's frame to the other's. Go's `make(chan T, cap)`.
+///
+/// A large capacity costs nothing until it is used.
+///
+/// # Panics
+///
+/// With `makechan: size out of range`, if `cap` values would not fit the address space.
+///
+/// # Examples
+///
+/// ```
+/// use std::thread;
+///
+/// let (tx, rx) = gochan::bounded(0);
+/// thread::scope(|s| {
+///     s.spawn(|| tx.send("met"));
+///     assert_eq!(rx.recv(), Ok("met"));
+/// });
+/// ```
+#[must_use]
+#[track_caller]
+pub fn bounded<T>(cap: usize) -> (Sender<T>, Receiver<T>) {
+    // A capacity that no memory could hold is as good as none only for values of size zero.
+    handles(if size_of::<T>() == 0 { cap.min(UNBOUNDED - 1) } else { cap })
+}
+
+/// Makes a receiver of a channel on which nothing ever comes. Go's nil channel, for receiving.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let rx = gochan::never::<u8>();
+/// assert!(rx.recv_timeout(Duration::from_millis(1)).is_err());
+/// ```
+#[must_use]
+pub const fn never<T>() -> Receiver<T> {
+    Receiver { chan: None }
+}
+
+#[track_caller]
+fn handles<T>(cap: usize) -> (Sender<T>, Receiver<T>) {
+    let chan = Arc::new(Hchan::makechan(cap));
+    (Sender { chan: Some(chan.clone()) }, Receiver { chan: Some(chan) })
+}
+
+/// The sending side of a channel. Clones send to the same channel; when the last one goes, the channel is closed.
+///
+/// # Examples
+///
+/// ```
+/// use std::thread;
+///
+/// let (tx, rx) = gochan::bounded(4);
+/// for i in 0..3 {
+///     let tx = tx.clone();
+///     thread::spawn(move || tx.send(i));
+/// }
+/// drop(tx);
+/// assert_eq!(rx.iter().sum::<i32>(), 3);
+/// ```
+pub struct Sender<T> {
+    /// `None` for a channel that never takes anything.
+    chan: Option<Arc<Hchan<T>>>,
+}
+
+/// The receiving side of a channel. Clones share its values, each value going to one of them; when the last one goes,
+/// the channel is closed and what it still holds is dropped.
+pub struct Receiver<T> {
+    /// `None` for a channel on which nothing ever comes.
+    chan: Option<Arc<Hchan<T>>>,
+}
+
+/// A handle that does not keep a channel open for sending. Made by [`Sender::downgrade`].
+pub struct WeakSender<T> {
+    chan: Option<Arc<Hchan<T>>>,
+}
+
+/// A handle that does not keep a channel open for receiving. Made by [`Receiver::downgrade`].
+pub struct WeakReceiver<T> {
+    chan: Option<Arc<Hchan<T>>>,
+}
+
+/// What both handles can tell about their channel, and closing it.
+macro_rules! common {
+    ($Handle:ident) => {
+        impl<T> $Handle<T> {
+            /// Closes the channel: nothing can be sent any more. Go's `close(ch)`, except that any handle may close.
+            ///
+            /// Values in the buffer can still be received. Every operation that waits ends: receives with an error,
+            /// sends with their value. Returns false if the channel was closed already.
+            ///
+            /// ```
+            /// let (tx, rx) = gochan::bounded(1);
+            /// tx.send(1).unwrap();
+            /// assert!(rx.close());
+            /// assert!(!tx.close());
+            /// assert_eq!(tx.send(2), Err(gochan::SendError(2)));
+            /// assert_eq!(rx.recv(), Ok(1));
+            /// assert_eq!(rx.recv(), Err(gochan::RecvError));
+            /// ```
+            pub fn close(&self) -> bool {
+                self.chan.as_ref().is_some_and(|chan| chan.closechan())
+            }
+
+            /// Is the channel closed, so that nothing can be sent any more? A receiver may still find values.
+            #[doc(alias = "is_disconnected")]
+            #[must_use]
+            pub fn is_closed(&self) -> bool {
+                self.chan.as_ref().is_some_and(|chan| chan.is_closed())
+            }
+
+            /// Is the buffer empty? Always true at capacity 0.
+            #[must_use]
+            pub fn is_empty(&self) -> bool {
+                self.len() == 0
+            }
+
+            /// Is the buffer full? Always true at capacity 0.
+            #[must_use]
+            pub fn is_full(&self) -> bool {
+                self.capacity() == Some(self.len())
+            }
+
+            /// The number of values in the buffer: a moment's, without a lock. Go's `len(ch)`.
+            #[must_use]
+            pub fn len(&self) -> usize {
+                self.chan.as_ref().map_or(0, |chan| chan.len())
+            }
+
+            /// The capacity; `None` if there is no bound. Go's `cap(ch)`.
+            #[must_use]
+            pub fn capacity(&self) -> Option<usize> {
+                self.chan.as_ref().map_or(Some(0), |chan| (chan.cap != UNBOUNDED).then_some(chan.cap))
+            }
+
+            /// Is `other` a handle of the same channel? Go's `==`.
+            #[must_use]
+            pub fn same_channel(&self, other: &Self) -> bool {
+                same(&self.chan, &other.chan)
+            }
+
+            /// The number of handles that can send.
+            #[must_use]
+            pub fn sender_count(&self) -> usize {
+                self.chan.as_ref().map_or(0, |chan| chan.senders.load(Ordering::Relaxed))
+            }
+
+            /// The number of handles that can receive.
+            #[must_use]
+            pub fn receiver_count(&self) -> usize {
+                self.chan.as_ref().map_or(0, |chan| chan.receivers.load(Ordering::Relaxed))
+            }
+        }
+
+        impl<T> fmt::Debug for $Handle<T> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(concat!(stringify!($Handle), " { .. }"))
+            }
+        }
+
+        // No panic can leave a channel in a broken state: no user code runs under its lock.
+        impl<T> UnwindSafe for $Handle<T> {}
+        impl<T> RefUnwindSafe for $Handle<T> {}
+    };
+}
+common!(Sender);
+common!(Receiver);
+
+/// A weak handle: upgrade, clone, debug.
+macro_rules! weak {
+    ($Weak:ident, $Handle:ident, $count:ident) => {
+        impl<T> $Weak<T> {
+            /// The handle, if there is still one of its kind.
+            #[must_use]
+            pub fn upgrade(&self) -> Option<$Handle<T>> {
+                let chan = match &self.chan {
+                    Some(chan) if !add_unless_zero(&chan.$count) => return None,
+                    chan => chan.clone(),
+                };
+                Some($Handle { chan })
+            }
+        }
+
+        impl<T> Clone for $Weak<T> {
+            fn clone(&self) -> Self {
+                Self { chan: self.chan.clone() }
+            }
+        }
+
+        impl<T> fmt::Debug for $Weak<T> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(concat!(stringify!($Weak), " { .. }"))
+            }
+        }
+
+        impl<T> UnwindSafe for $Weak<T> {}
+        impl<T> RefUnwindSafe for $Weak<T> {}
+    };
+}
+weak!(WeakSender, Sender, senders);
+weak!(WeakReceiver, Receiver, receivers);
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        self.chan.as_ref().inspect(|chan| add(&chan.senders));
+        Self { chan: self.chan.clone() }
+    }
+}
+
+impl<T> Clone for Receiver<T> {
+    fn clone(&self) -> Self {
+        self.chan.as_ref().inspect(|chan| add(&chan.receivers));
+        Self { chan: self.chan.clone() }
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        if let Some(chan) = self.chan.as_ref().filter(|chan| is_last(&chan.senders)) {
+            chan.closechan();
+        }
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        if let Some(chan) = self.chan.as_ref().filter(|chan| is_last(&chan.receivers)) {
+            chan.closechan();
+            chan.discard();
+        }
+    }
+}
+
+fn same<T>(one: &Option<Arc<Hchan<T>>>, other: &Option<Arc<Hchan<T>>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+/// One more handle.
+fn add(count: &AtomicUsize) {
+    // Relaxed: a handle is made from a handle. As `Arc` does, abort long before the count could wrap around.
+    if count.fetch_add(1, Ordering::Relaxed) > usize::MAX / 2 {
+        std::process::abort();
+    }
+}
+
+fn add_unless_zero(count: &AtomicUsize) -> bool {
+    let mut now = count.load(Ordering::Relaxed);
+    while now != 0 {
+        match count.compare_exchange_weak(now, now + 1, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => return true,
+            Err(other) => now = other,
+        }
+    }
+    false
+}
+
+fn is_last(count: &AtomicUsize) -> bool {
+    // Release: what was done with this handle comes before the close. Acquire: the last one has seen it.
+    count.fetch_sub(1, Ordering::AcqRel) == 1
+}
+
+/// An operation on a nil channel: waits in vain.
+#[cold]
+fn nobody_comes(reason: Reason, patience: Patience, at: &'static Location<'static>) {
+    if !matches!(patience, Patience::Try) {
+        park::forever(reason, at, patience.deadline());
+    }
+}

@@ -1,0 +1,420 @@
+//! One locked section of a channel: the state, the steps that sections are made of, and how a section ends.
+//!
+//! The invariants are those of `hchan.rs`. This file keeps three of them by construction: a section ends by publishing
+//! the summary word (I11, in the one place that unlocks), what it owes to others is returned as [`Ready`] and fired
+//! behind it (I1), and [`Locked::settle`] is the one function that restores I2 and I3 (I10).
+
+use super::hchan::Hchan;
+use super::returned::{Node, Returned};
+use super::ring::{Block, Ring};
+use super::waitq::{List, Sudog, WaitQ};
+use crate::park::{Batch, Outcome, Ready, Wait};
+use crate::primitive::{Guard, Ordering};
+use std::mem::ManuallyDrop;
+use std::ops::{Deref, DerefMut};
+use std::ptr;
+
+// The summary word: flags below, the number of buffered values above.
+pub(super) const CLOSED: usize = 1;
+/// A receive would find something: a value in hand, or a sender to claim.
+pub(super) const READABLE: usize = 1 << 1;
+/// A send would find something: a free slot, or a receiver to claim.
+pub(super) const WRITABLE: usize = 1 << 2;
+pub(super) const LEN_SHIFT: u32 = 8;
+pub(super) const LEN_MAX: usize = usize::MAX >> LEN_SHIFT;
+
+/// What the lock protects.
+pub(super) struct State<T> {
+    pub(super) closed: bool,
+    pub(super) buf: Ring<T>,
+    /// Slots granted to senders whose value does not exist yet.
+    pub(super) reserved: usize,
+    /// Counts hand-offs to receives; orders `returned`.
+    pub(super) handoffs: u64,
+    /// Counts pairs.
+    pub(super) tickets: u64,
+    /// Values that came back.
+    pub(super) returned: Returned<T>,
+    pub(super) sendq: WaitQ,
+    pub(super) recvq: WaitQ,
+    /// Receivers that were claimed by a sender without a value; each knows its ticket.
+    pub(super) pairs: WaitQ,
+    pub(super) watchers: WaitQ,
+}
+
+// SAFETY: a `State` owns its values; the sudogs that it points to belong to waits whose owners stay until they are
+// unlinked, and are touched under the lock only (I1), whatever thread holds it.
+unsafe impl<T: Send> Send for State<T> {}
+
+impl<T> State<T> {
+    pub(super) fn new() -> Self {
+        Self {
+            closed: false,
+            buf: Ring::new(),
+            reserved: 0,
+            handoffs: 0,
+            tickets: 0,
+            returned: Returned::new(),
+            sendq: WaitQ::new(List::Senders),
+            recvq: WaitQ::new(List::Receivers),
+            pairs: WaitQ::new(List::Pairs),
+            watchers: WaitQ::new(List::Watchers),
+        }
+    }
+
+    pub(super) fn has_slot(&self, cap: usize) -> bool {
+        self.buf.len() + self.reserved < cap
+    }
+
+    pub(super) fn has_value(&self) -> bool {
+        self.buf.len() > 0 || !self.returned.is_empty()
+    }
+
+    pub(super) fn summary(&self, cap: usize) -> usize {
+        let mut word = self.buf.len().min(LEN_MAX) << LEN_SHIFT;
+        if self.has_value() || (!self.closed && !self.sendq.is_empty()) {
+            word |= READABLE;
+        }
+        if self.closed {
+            word |= CLOSED;
+        } else if self.has_slot(cap) || !self.recvq.is_empty() {
+            word |= WRITABLE;
+        }
+        word
+    }
+}
+
+/// One locked section.
+pub(super) struct Locked<'a, T> {
+    chan: &'a Hchan<T>,
+    state: ManuallyDrop<Guard<'a, State<T>>>,
+    /// What the section no longer needs, to be freed behind it.
+    blocks: Option<Block<T>>,
+    nodes: Option<Box<Node<T>>>,
+}
+
+impl<T> Deref for Locked<'_, T> {
+    type Target = State<T>;
+
+    #[inline]
+    fn deref(&self) -> &State<T> {
+        &self.state
+    }
+}
+
+impl<T> DerefMut for Locked<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut State<T> {
+        &mut self.state
+    }
+}
+
+impl<T> Drop for Locked<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.unlock().fire();
+    }
+}
+
+impl<'a, T> Locked<'a, T> {
+    #[inline]
+    pub(super) fn enter(chan: &'a Hchan<T>) -> Self {
+        Self { chan, state: ManuallyDrop::new(chan.lock.lock()), blocks: None, nodes: None }
+    }
+
+    /// Leaves the section, which owes `ready`, and returns all wake-ups that are owed now. For who must put a value in
+    /// its place before a waker may panic; else dropping the section will do.
+    #[inline]
+    pub(super) fn leave(self, ready: Ready) -> Ready {
+        let mut this = ManuallyDrop::new(self);
+        let watching = this.unlock();
+        // SAFETY: the fields are dropped once, here.
+        unsafe {
+            ptr::drop_in_place(&raw mut this.blocks);
+            ptr::drop_in_place(&raw mut this.nodes);
+        }
+        ready.and(watching)
+    }
+
+    /// Publishes the summary word (I11) and unlocks; returns the wake-ups of those who watch for what is ready now.
+    #[inline]
+    fn unlock(&mut self) -> Ready {
+        let word = self.state.summary(self.chan.cap);
+        // Release: who reads the word has seen what happened before it was published, close above all.
+        self.chan.summary.store(word, Ordering::Release);
+        if !self.state.watchers.is_empty() {
+            return self.unlock_watched(word);
+        }
+        // SAFETY: unlocked once, here or in `unlock_watched`.
+        unsafe { ManuallyDrop::drop(&mut self.state) };
+        Ready::NOBODY
+    }
+
+    /// Takes the watchers of what is ready off their queue, a batch per section.
+    #[cold]
+    fn unlock_watched(&mut self, mut word: usize) -> Ready {
+        let mut all = Ready::NOBODY;
+        loop {
+            let mut batch = Batch::new();
+            for sg in self.state.watchers.iter() {
+                // SAFETY: a linked sudog is alive, and the iterator has moved past it.
+                unsafe {
+                    if (*sg).interest & word != 0 && batch.room() > 0 {
+                        self.state.watchers.unlink(sg);
+                        if Wait::claim((*sg).wait()) {
+                            batch.push(Sudog::finish(sg, Outcome::Ready));
+                        }
+                    }
+                }
+            }
+            let more = batch.room() == 0;
+            // SAFETY: the guard is taken anew if there is another round; in the last one it is dropped here.
+            unsafe { ManuallyDrop::drop(&mut self.state) };
+            all = all.and(batch.into_ready());
+            if !more {
+                return all;
+            }
+            self.state = ManuallyDrop::new(self.chan.lock.lock());
+            word = self.state.summary(self.chan.cap);
+        }
+    }
+
+    pub(super) fn next_handoff(&mut self) -> u64 {
+        self.state.handoffs += 1;
+        self.state.handoffs
+    }
+
+    /// Direct hand-off: from the sender's frame into that of a receiver.
+    ///
+    /// # Safety
+    /// `sg` is a receiver that was claimed, and unlinked, in this section; `elem` is a value that the caller gives away.
+    pub(super) unsafe fn hand_to(&mut self, sg: *const Sudog, elem: *const T) -> Ready {
+        let number = self.next_handoff();
+        // SAFETY: claimed and not finished, so the frame is there and its slot is ours.
+        unsafe {
+            (*sg).handoff.set(number);
+            Sudog::with_slot(sg, |slot| ptr::copy_nonoverlapping(elem, slot, 1));
+            Sudog::finish(sg, Outcome::Completed)
+        }
+    }
+
+    /// Direct hand-off the other way: from the frame of a parked sender into the receiver's.
+    ///
+    /// # Safety
+    /// `sg` is a sender with a value that was claimed, and unlinked, in this section; `room` may be written.
+    pub(super) unsafe fn take_from(&mut self, sg: *const Sudog, room: *mut T) -> Ready {
+        self.next_handoff();
+        // SAFETY: as in `hand_to`.
+        unsafe {
+            Sudog::with_slot(sg, |slot| ptr::copy_nonoverlapping(slot, room, 1));
+            Sudog::finish(sg, Outcome::Completed)
+        }
+    }
+
+    /// Moves the first value in hand to `room`: what came back goes before what is buffered.
+    ///
+    /// # Safety
+    /// There is one, and `room` may be written.
+    #[inline]
+    pub(super) unsafe fn take_value(&mut self, room: *mut T) -> u64 {
+        if !self.state.returned.is_empty() {
+            // SAFETY: the caller's contract.
+            unsafe { self.take_returned(room) };
+        } else
+        // SAFETY: the caller's contract; nothing has come back, so the value is in the buffer.
+        if let Some(mut block) = unsafe { self.state.buf.pop(room) } {
+            block.chain(self.blocks.take());
+            self.blocks = Some(block);
+        }
+        self.next_handoff()
+    }
+
+    #[cold]
+    unsafe fn take_returned(&mut self, room: *mut T) {
+        // SAFETY: the caller's contract.
+        if let Some(mut node) = unsafe { self.state.returned.pop(room) } {
+            node.chain(self.nodes.take());
+            self.nodes = Some(node);
+        }
+    }
+
+    /// A parked sender gets a slot: its value moves into the buffer, or, if it has none yet, the slot is reserved.
+    ///
+    /// # Safety
+    /// `sg` is a sender that was claimed, and unlinked, in this section; there is a free slot.
+    unsafe fn admit(&mut self, sg: *const Sudog) -> Ready {
+        // SAFETY: as in `hand_to`.
+        unsafe {
+            if (*sg).is_lazy() {
+                self.state.reserved += 1;
+                return Sudog::finish(sg, Outcome::Reserved);
+            }
+            if !self.state.buf.has_room() {
+                // The one allocation under the lock: a bounded buffer of several blocks whose last is full while its
+                // first has just given a slot. It happens once per block, and only when a sender is parked.
+                let block = Block::new(self.state.buf.next_block(self.chan.cap));
+                self.state.buf.install(block);
+            }
+            let state = &mut *self.state;
+            Sudog::with_slot(sg, |slot| state.buf.push(slot));
+            Sudog::finish(sg, Outcome::Completed)
+        }
+    }
+
+    /// Room for one more value: `Err` says how large a block the caller must allocate outside the lock and bring along.
+    #[inline]
+    pub(super) fn make_room(&mut self, spare: &mut Option<Block<T>>) -> Result<(), usize> {
+        if !self.state.buf.has_room() {
+            match spare.take() {
+                Some(block) => self.state.buf.install(block),
+                None => return Err(self.state.buf.next_block(self.chan.cap)),
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`make_room`](Self::make_room), for a push that follows a pop if `popping`: a single block then has room.
+    pub(super) fn make_room_after_pop(&mut self, popping: bool, spare: &mut Option<Block<T>>) -> Result<(), usize> {
+        if popping && self.state.buf.is_one_block() { Ok(()) } else { self.make_room(spare) }
+    }
+
+    /// Takes the oldest buffered value out, past receivers and parked senders.
+    ///
+    /// # Safety
+    /// The buffer is not empty, and `room` may be written.
+    pub(super) unsafe fn pop_oldest(&mut self, room: *mut T) {
+        // SAFETY: the caller's contract.
+        self.blocks = unsafe { self.state.buf.pop(room) };
+    }
+
+    /// A receive has freed one slot: the first parked sender gets it.
+    pub(super) fn refill(&mut self) -> Ready {
+        if self.state.closed || !self.state.has_slot(self.chan.cap) {
+            return Ready::NOBODY;
+        }
+        match self.state.sendq.dequeue() {
+            // SAFETY: dequeued, so claimed and unlinked; there is a slot.
+            Some(sg) => unsafe { self.admit(sg) },
+            None => Ready::NOBODY,
+        }
+    }
+
+    /// A receiver meets a sender that has no value yet: the receiver waits on, in `pairs`, and the sender gets a ticket.
+    ///
+    /// # Safety
+    /// `sg` is a receiver that is on no queue and stays where it is until it is taken off `pairs`; if it was parked, it
+    /// was claimed in this section.
+    pub(super) unsafe fn pair(&mut self, sg: *const Sudog) -> u64 {
+        self.state.tickets += 1;
+        let ticket = self.state.tickets;
+        // SAFETY: the caller's contract.
+        unsafe {
+            (*sg).ticket.set(ticket);
+            self.state.pairs.enqueue(sg);
+        }
+        ticket
+    }
+
+    /// A receiver was claimed for nothing: it waits on, first in the queue, if waiting in one place is all it does; else
+    /// it must look again. The caller settles.
+    ///
+    /// # Safety
+    /// `sg` is a receiver that was claimed and is on no queue.
+    pub(super) unsafe fn unclaim_receiver(&mut self, sg: *const Sudog) -> Ready {
+        // SAFETY: claimed and not finished, so the frame is there, and its owner does not leave it unasked.
+        unsafe {
+            if (*sg).nonblocking || (*(*sg).wait()).is_select() {
+                return Sudog::finish(sg, Outcome::Retry);
+            }
+            self.state.recvq.enqueue_front(sg);
+        }
+        Ready::NOBODY
+    }
+
+    /// A claimed receiver and a claimed sender meet.
+    ///
+    /// # Safety
+    /// Both were claimed, and unlinked, in this section.
+    unsafe fn meet(&mut self, receiver: *const Sudog, sender: *const Sudog, batch: &mut Batch) {
+        // SAFETY: as in `hand_to`.
+        unsafe {
+            if (*sender).is_lazy() {
+                Wait::pair((*receiver).wait());
+                (*sender).ticket.set(self.pair(receiver));
+                batch.push(Sudog::finish(sender, Outcome::Paired));
+            } else {
+                let ready = Sudog::with_slot(sender, |slot| self.hand_to(receiver, slot));
+                batch.push(ready);
+                batch.push(Sudog::finish(sender, Outcome::Completed));
+            }
+        }
+    }
+
+    /// Restores I2 and I3: parked receivers get what is in hand, then parked senders' values; parked senders get free
+    /// slots; after close everybody is released. True if the batch is full and there may be more to do.
+    pub(super) fn settle(&mut self, batch: &mut Batch) -> bool {
+        loop {
+            if batch.room() < 2 {
+                return true;
+            }
+            if self.state.closed {
+                if let Some(sg) = self.state.pairs.pop_last() {
+                    // SAFETY: a paired receiver was claimed and is unlinked now.
+                    batch.push(unsafe { self.unclaim_receiver(sg) });
+                    continue;
+                }
+            }
+            if !self.state.recvq.is_empty() && (self.state.has_value() || self.state.closed) {
+                let Some(sg) = self.state.recvq.dequeue() else { continue };
+                // SAFETY: dequeued, so claimed and unlinked.
+                batch.push(unsafe {
+                    if self.state.has_value() {
+                        let number = Sudog::with_slot(sg, |slot| self.take_value(slot));
+                        (*sg).handoff.set(number);
+                        Sudog::finish(sg, Outcome::Completed)
+                    } else {
+                        Sudog::finish(sg, Outcome::Closed)
+                    }
+                });
+                continue;
+            }
+            if self.state.sendq.is_empty() {
+                return false;
+            }
+            if self.state.closed {
+                let Some(sg) = self.state.sendq.dequeue() else { continue };
+                // SAFETY: dequeued, so claimed and unlinked.
+                batch.push(unsafe { Sudog::finish(sg, Outcome::Closed) });
+                continue;
+            }
+            if self.match_waiters(batch) {
+                continue;
+            }
+            if !self.state.has_slot(self.chan.cap) {
+                return false;
+            }
+            batch.push(self.refill());
+        }
+    }
+
+    /// One step of I2: a parked receiver and a parked sender that are not the same select meet.
+    fn match_waiters(&mut self, batch: &mut Batch) -> bool {
+        let Some(first) = self.state.recvq.iter().next() else { return false };
+        // SAFETY: a linked sudog is alive.
+        let Some(sender) = self.state.sendq.dequeue_not_of(unsafe { (*first).wait() }) else { return false };
+        match self.state.recvq.dequeue() {
+            // SAFETY: both dequeued, so claimed and unlinked.
+            Some(receiver) => unsafe { self.meet(receiver, sender, batch) },
+            // The receivers were arms of selects that fired elsewhere: the sender was claimed for nothing.
+            // SAFETY: as above; a plain sender is on no queue now and its owner has not left.
+            None => unsafe {
+                if (*(*sender).wait()).is_select() {
+                    batch.push(Sudog::finish(sender, Outcome::Retry));
+                } else {
+                    self.state.sendq.enqueue_front(sender);
+                }
+            },
+        }
+        true
+    }
+}

@@ -1,0 +1,244 @@
+//! Sudog and WaitQ: who waits on a channel, in order.
+//!
+//! A [`Sudog`] is one wait's membership of one queue of one channel; it lives in the waiter's frame, so queueing
+//! allocates nothing. A [`WaitQ`] is an intrusive doubly linked FIFO of them: enqueue, dequeue and removal from the
+//! middle are O(1).
+//!
+//! Invariants:
+//! - Every field that changes is read and written only under the channel's lock, or by the owner before the sudog is
+//!   linked and after its wait is DONE.
+//! - `list` names the queue that a sudog is on, so that whoever wants to withdraw it can tell that it is already off.
+//! - A linked sudog, and the [`Wait`] it points to, stay where they are: the owner leaves its frame only after it has
+//!   found the wait DONE or has unlinked the sudog itself.
+
+use crate::park::{Outcome, Ready, Wait};
+use crate::primitive::UnsafeCell;
+use std::cell::Cell;
+use std::marker::PhantomPinned;
+use std::ptr;
+
+/// Which of the channel's queues a sudog is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum List {
+    None,
+    Senders,
+    Receivers,
+    Pairs,
+    Watchers,
+}
+
+/// One wait's place in one queue.
+#[derive(Debug)]
+pub(crate) struct Sudog {
+    next: Cell<*const Sudog>,
+    prev: Cell<*const Sudog>,
+    list: Cell<List>,
+    wait: *const Wait,
+    arm: u16,
+    /// A receiver that does not want to wait for more than the sender it was paired with.
+    pub(super) nonblocking: bool,
+    /// What a watcher watches for: bits of the channel's summary word.
+    pub(super) interest: usize,
+    /// The value to take (sender) or the room for one (receiver), in the owner's frame; null for a sender whose value
+    /// does not exist yet. The cell stands for the memory behind the pointer: access to the slot goes through it, and
+    /// so a model checker sees it.
+    elem: UnsafeCell<*mut ()>,
+    /// The pair that this sudog is one side of.
+    pub(super) ticket: Cell<u64>,
+    /// The number of the hand-off that filled this receiver's slot: the order of values that come back.
+    pub(super) handoff: Cell<u64>,
+    _pinned: PhantomPinned,
+}
+
+impl Sudog {
+    pub(crate) fn new(wait: &Wait, arm: u16, elem: *mut ()) -> Self {
+        Self {
+            next: Cell::new(ptr::null()),
+            prev: Cell::new(ptr::null()),
+            list: Cell::new(List::None),
+            wait,
+            arm,
+            nonblocking: false,
+            interest: 0,
+            elem: UnsafeCell::new(elem),
+            ticket: Cell::new(0),
+            handoff: Cell::new(0),
+            _pinned: PhantomPinned,
+        }
+    }
+
+    pub(crate) fn list(&self) -> List {
+        self.list.get()
+    }
+
+    pub(super) fn wait(&self) -> *const Wait {
+        self.wait
+    }
+
+    /// A sender that has no value to hand over yet.
+    pub(super) fn is_lazy(&self) -> bool {
+        self.elem.with(|elem| {
+            // SAFETY: the pointer itself is never written after `new`.
+            unsafe { (*elem).is_null() }
+        })
+    }
+
+    /// The waiter's slot, for as long as `f` runs.
+    ///
+    /// # Safety
+    /// The caller has claimed the wait and not finished it yet, or owns it and found it DONE.
+    pub(super) unsafe fn with_slot<T, R>(this: *const Self, f: impl FnOnce(*mut T) -> R) -> R {
+        // SAFETY: by the contract nobody else is at the slot, and the frame is there.
+        unsafe { (*this).elem.with_mut(|elem| f((*elem).cast())) }
+    }
+
+    /// Ends the wait. The sudog may be gone when this returns.
+    ///
+    /// # Safety
+    /// As for [`Wait::finish`].
+    pub(super) unsafe fn finish(this: *const Self, outcome: Outcome) -> Ready {
+        // SAFETY: not DONE yet, so the sudog can be read; the rest is the caller's contract.
+        unsafe {
+            debug_assert_eq!((*this).list.get(), List::None, "finished while queued");
+            Wait::finish((*this).wait, outcome, (*this).arm)
+        }
+    }
+}
+
+/// An intrusive FIFO of sudogs.
+#[derive(Debug)]
+pub(crate) struct WaitQ {
+    first: *const Sudog,
+    last: *const Sudog,
+    list: List,
+}
+
+impl WaitQ {
+    pub(super) const fn new(list: List) -> Self {
+        Self { first: ptr::null(), last: ptr::null(), list }
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_null()
+    }
+
+    /// The sudogs from first to last. What is read of them is valid under the channel's lock.
+    pub(super) fn iter(&self) -> impl Iterator<Item = *const Sudog> + use<> {
+        let mut at = self.first;
+        std::iter::from_fn(move || {
+            let sg = at;
+            // SAFETY: linked sudogs are alive.
+            (!sg.is_null()).then(|| at = unsafe { (*sg).next.get() })?;
+            Some(sg)
+        })
+    }
+
+    /// Puts `sg` last.
+    ///
+    /// # Safety
+    /// `sg` is on no queue, and stays where it is until it is taken off this one.
+    pub(super) unsafe fn enqueue(&mut self, sg: *const Sudog) {
+        // SAFETY: `sg` is alive by contract, `last` because it is linked.
+        unsafe {
+            debug_assert_eq!((*sg).list.get(), List::None, "queued twice");
+            (*sg).list.set(self.list);
+            (*sg).prev.set(self.last);
+            (*sg).next.set(ptr::null());
+            match self.last.as_ref() {
+                None => self.first = sg,
+                Some(last) => last.next.set(sg),
+            }
+        }
+        self.last = sg;
+    }
+
+    /// Puts `sg` first: a waiter that had its turn and lost what it was given.
+    ///
+    /// # Safety
+    /// As for [`enqueue`](Self::enqueue).
+    pub(super) unsafe fn enqueue_front(&mut self, sg: *const Sudog) {
+        // SAFETY: `sg` is alive by contract, `first` because it is linked.
+        unsafe {
+            debug_assert_eq!((*sg).list.get(), List::None, "queued twice");
+            (*sg).list.set(self.list);
+            (*sg).prev.set(ptr::null());
+            (*sg).next.set(self.first);
+            match self.first.as_ref() {
+                None => self.last = sg,
+                Some(first) => first.prev.set(sg),
+            }
+        }
+        self.first = sg;
+    }
+
+    /// Takes `sg` off the queue, wherever in it it is. False if it is not on this queue any more.
+    ///
+    /// # Safety
+    /// `sg` is alive, and if it is on a queue of this kind, it is on this one.
+    pub(super) unsafe fn unlink(&mut self, sg: *const Sudog) -> bool {
+        // SAFETY: `sg` is alive by contract, its neighbours because they are linked.
+        unsafe {
+            if (*sg).list.get() != self.list {
+                return false;
+            }
+            (*sg).list.set(List::None);
+            let (prev, next) = ((*sg).prev.get(), (*sg).next.get());
+            match prev.as_ref() {
+                None => self.first = next,
+                Some(prev) => prev.next.set(next),
+            }
+            match next.as_ref() {
+                None => self.last = prev,
+                Some(next) => next.prev.set(prev),
+            }
+        }
+        true
+    }
+
+    /// Takes the first waiter off the queue that could be claimed, and claims it. Arms of a select that has fired
+    /// elsewhere are taken off on the way.
+    #[inline]
+    pub(super) fn dequeue(&mut self) -> Option<*const Sudog> {
+        while !self.first.is_null() {
+            let sg = self.first;
+            // SAFETY: it is linked, so it is alive; we hold the lock (we have `&mut`), so the claim is ours to make.
+            unsafe {
+                self.unlink(sg);
+                if Wait::claim((*sg).wait) {
+                    return Some(sg);
+                }
+            }
+        }
+        None
+    }
+
+    pub(super) fn first_is_lazy(&self) -> bool {
+        // SAFETY: a linked sudog is alive.
+        !self.first.is_null() && unsafe { (*self.first).is_lazy() }
+    }
+
+    /// Takes the last waiter off the queue, unclaimed.
+    pub(super) fn pop_last(&mut self) -> Option<*const Sudog> {
+        let sg = self.last;
+        // SAFETY: it is linked, so it is alive.
+        (!sg.is_null()).then(|| unsafe { self.unlink(sg) })?;
+        Some(sg)
+    }
+
+    /// As [`dequeue`](Self::dequeue), passing over the arms of one wait: a select never meets itself.
+    pub(super) fn dequeue_not_of(&mut self, wait: *const Wait) -> Option<*const Sudog> {
+        for sg in self.iter() {
+            // SAFETY: as in `dequeue`; the iterator has moved past `sg` before it is unlinked.
+            unsafe {
+                if !Wait::is((*sg).wait, wait) {
+                    self.unlink(sg);
+                    if Wait::claim((*sg).wait) {
+                        return Some(sg);
+                    }
+                }
+            }
+        }
+        None
+    }
+}

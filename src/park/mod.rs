@@ -1,0 +1,394 @@
+//! gopark and goready: how one wait is recorded, claimed, ended and woken.
+//!
+//! A [`Wait`] lives in the waiter's own frame and is reached by others through the sudogs that it has queued on
+//! channels. What it is *for* - a value, a slot, readiness - the channel knows; what it *is* - an OS thread asleep in
+//! the kernel, an async task with a waker, a goroutine - only `thread.rs`, `task.rs` and `goroutine.rs` know.
+//!
+//! Invariants:
+//! - **Ends once.** The word goes from pending to DONE exactly once. A plain wait (one sudog) is ended by whoever holds
+//!   the channel's lock and finds its sudog linked. A select wait (a sudog per arm) is first claimed by a CAS, because
+//!   its channels have different locks; from CLAIMED to DONE, or PAIRED, the claimer holds that arm's lock.
+//! - **Claim before consume.** No value moves until the claim on the counterpart is won.
+//! - **Nothing after DONE.** The frame may be gone as soon as DONE is visible. Whatever is needed to wake the waiter is
+//!   moved out of the record before, into a [`Ready`].
+//! - **Ready after unlock.** Waking runs foreign code (a waker) or enters the kernel; a `Ready` is carried out of the
+//!   locked section and fired behind it, before its carrier parks itself. Dropping it fires it too.
+
+mod goroutine;
+mod task;
+mod thread;
+
+#[cfg(test)]
+pub(crate) use goroutine::Goroutine;
+pub(crate) use thread::Spin;
+
+use crate::primitive::{AtomicU32, AtomicU64, Ordering, UnsafeCell};
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// Why a waiter waits, in Go's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// `chan send`: in a send, for a receiver or for space.
+    ChanSend,
+    /// `chan receive`: in a receive, for a value.
+    ChanReceive,
+    /// `chan send (nil chan)`: in a send on a channel that never takes anything.
+    ChanSendNil,
+    /// `chan receive (nil chan)`: in a receive from a channel that never delivers anything.
+    ChanReceiveNil,
+    /// `select`: for one of several operations.
+    Select,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::ChanSend => "chan send",
+            Self::ChanReceive => "chan receive",
+            Self::ChanSendNil => "chan send (nil chan)",
+            Self::ChanReceiveNil => "chan receive (nil chan)",
+            Self::Select => "select",
+        })
+    }
+}
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Outcome {
+    /// The operation happened: the value is in, or has left, the waiter's slot.
+    Completed = 1,
+    /// The channel was closed; a sender's value is still in its slot.
+    Closed,
+    /// The claim came to nothing: look at the channels again, with the original deadline.
+    Retry,
+    /// A sender without a value was claimed by a receiver: fill the pair whose ticket is in the sudog.
+    Paired,
+    /// A sender without a value was granted a slot of the buffer.
+    Reserved,
+    /// A watcher's direction became ready.
+    Ready,
+}
+
+impl Outcome {
+    fn from_bits(bits: u32) -> Self {
+        match bits {
+            1 => Self::Completed,
+            2 => Self::Closed,
+            3 => Self::Retry,
+            4 => Self::Paired,
+            5 => Self::Reserved,
+            6 => Self::Ready,
+            _ => unreachable!("a wait ended without an outcome"),
+        }
+    }
+}
+
+/// The end of a wait: what happened, and on which arm of a select (0 for a plain wait).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Done {
+    pub(crate) outcome: Outcome,
+    pub(crate) arm: u16,
+}
+
+// The claim word: two bits of phase, one that says that the waiter is asleep and must be woken, then outcome and arm.
+const PHASE: u32 = 0b11;
+const PENDING: u32 = 0;
+const CLAIMED: u32 = 1;
+const PAIRED: u32 = 2;
+const DONE: u32 = 3;
+const ASLEEP: u32 = 0b100;
+
+fn done_word(outcome: Outcome, arm: u16) -> u32 {
+    DONE | (outcome as u32) << 8 | u32::from(arm) << 16
+}
+
+/// Somebody asleep, and how to wake him.
+#[derive(Debug)]
+pub(crate) enum Waiter {
+    Thread(crate::primitive::thread::Thread),
+    Task(std::task::Waker),
+    #[cfg_attr(not(test), expect(dead_code, reason = "the seam for goroutines"))]
+    Goroutine(goroutine::Goroutine),
+    /// Several, of one locked section: watchers mostly.
+    Several(Vec<Ready>),
+}
+
+/// A wake-up that is owed. Fired behind the locked section that made it; its drop fires it as well.
+#[derive(Debug)]
+#[must_use = "carry it out of the locked section and fire it: its waiter sleeps until then"]
+pub(crate) struct Ready(Option<Waiter>);
+
+impl Ready {
+    /// Nobody sleeps: the waiter is still looking, or there is none.
+    pub(crate) const NOBODY: Self = Self(None);
+
+    /// Both wake-ups.
+    #[inline]
+    pub(crate) fn and(self, other: Self) -> Self {
+        if other.0.is_none() {
+            return self;
+        }
+        if self.0.is_none() {
+            return other;
+        }
+        Self(Some(Waiter::Several(vec![self, other])))
+    }
+
+    /// goready: wakes the waiter. Never under a lock.
+    #[inline]
+    pub(crate) fn fire(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Ready {
+    #[inline]
+    fn drop(&mut self) {
+        match self.0.take() {
+            None => {}
+            Some(Waiter::Thread(thread)) => thread.unpark(),
+            Some(Waiter::Task(waker)) => waker.wake(),
+            Some(Waiter::Goroutine(g)) => g.ready(),
+            // Should one panic, the drop of the vector wakes the rest.
+            Some(Waiter::Several(all)) => drop(all),
+        }
+    }
+}
+
+/// Wake-ups of one locked section that may end many waits. It is fired behind the section, and if it was full there
+/// comes another section.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    readies: [Ready; Self::MOST],
+    len: usize,
+}
+
+impl Batch {
+    pub(crate) const MOST: usize = 32;
+
+    pub(crate) fn new() -> Self {
+        Self { readies: [const { Ready::NOBODY }; Self::MOST], len: 0 }
+    }
+
+    pub(crate) fn room(&self) -> usize {
+        Self::MOST - self.len
+    }
+
+    pub(crate) fn push(&mut self, ready: Ready) {
+        self.readies[self.len] = ready;
+        self.len += 1;
+    }
+
+    /// Everything as one wake-up.
+    pub(crate) fn into_ready(mut self) -> Ready {
+        let all = &mut self.readies[..self.len];
+        let owed =
+            all.iter_mut().map(|ready| std::mem::replace(ready, Ready::NOBODY)).filter(|ready| ready.0.is_some());
+        Ready(Some(Waiter::Several(owed.collect())))
+    }
+
+    /// Fires everything. Should a waker panic, the rest is woken all the same and the first panic is kept in `panic`.
+    pub(crate) fn fire(&mut self, panic: &mut WakerPanic) {
+        for ready in &mut self.readies[..self.len] {
+            let ready = std::mem::replace(ready, Ready::NOBODY);
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| ready.fire())) {
+                panic.0.get_or_insert(payload);
+            }
+        }
+        self.len = 0;
+    }
+}
+
+/// The first panic of a waker, raised again when everybody has been woken.
+#[derive(Debug, Default)]
+pub(crate) struct WakerPanic(Option<Box<dyn Any + Send>>);
+
+impl WakerPanic {
+    pub(crate) fn resume(self) {
+        if let Some(payload) = self.0 {
+            if !std::thread::panicking() {
+                resume_unwind(payload);
+            }
+        }
+    }
+}
+
+/// The record of one wait, in the waiter's frame.
+pub(crate) struct Wait {
+    word: AtomicU32,
+    /// Written by the owner before it sets ASLEEP, moved out by who ends the wait, before DONE.
+    waiter: UnsafeCell<Option<Waiter>>,
+    /// When the owner fell asleep, in nanoseconds since [`epoch`]; 0 while it is awake.
+    asleep_since: AtomicU64,
+    select: bool,
+    reason: Reason,
+    location: &'static Location<'static>,
+}
+
+impl Wait {
+    /// A wait of the calling thread, which is awake.
+    pub(crate) fn new(reason: Reason, location: &'static Location<'static>) -> Self {
+        Self {
+            word: AtomicU32::new(PENDING),
+            waiter: UnsafeCell::new(None),
+            asleep_since: AtomicU64::new(0),
+            select: reason == Reason::Select,
+            reason,
+            location,
+        }
+    }
+
+    /// A wait of somebody who has nothing to do but wait, and must be woken.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the waiters that are no threads"))]
+    pub(crate) fn asleep(reason: Reason, location: &'static Location<'static>, waiter: Waiter) -> Self {
+        Self {
+            word: AtomicU32::new(PENDING | ASLEEP),
+            waiter: UnsafeCell::new(Some(waiter)),
+            asleep_since: AtomicU64::new(now()),
+            ..Self::new(reason, location)
+        }
+    }
+
+    pub(crate) fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    pub(crate) fn location(&self) -> &'static Location<'static> {
+        self.location
+    }
+
+    /// Since when the waiter sleeps; `None` while it is still looking.
+    pub(crate) fn asleep_for(&self) -> Option<Duration> {
+        match self.asleep_since.load(Ordering::Relaxed) {
+            0 => None,
+            since => Some(Duration::from_nanos(now().saturating_sub(since))),
+        }
+    }
+
+    /// The owner's look: how the wait ended, if it has.
+    #[inline]
+    pub(crate) fn done(&self) -> Option<Done> {
+        // Acquire: whoever ended the wait wrote the slot before the word.
+        let word = self.word.load(Ordering::Acquire);
+        (word & PHASE == DONE).then(|| Done { outcome: Outcome::from_bits(word >> 8 & 0xff), arm: (word >> 16) as u16 })
+    }
+
+    /// The owner is about to sleep. `Some` if the wait has ended meanwhile, and then nobody will wake it.
+    fn fall_asleep(&self, waiter: Waiter) -> Option<Done> {
+        self.asleep_since.store(now(), Ordering::Relaxed);
+        // SAFETY: ASLEEP is not set, so nobody but the owner touches the cell.
+        self.waiter.with_mut(|cell| unsafe { *cell = Some(waiter) });
+        // Release: who sees ASLEEP sees the waiter. The phase may change under us (a pair is made or undone), DONE stays.
+        let mut word = self.word.load(Ordering::Acquire);
+        while word & PHASE != DONE {
+            match self.word.compare_exchange(word, word | ASLEEP, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return None,
+                Err(now) => word = now,
+            }
+        }
+        self.done()
+    }
+
+    /// Claims the wait for one arm: true if the caller, who holds that arm's lock, may now complete it.
+    ///
+    /// # Safety
+    /// `this` is the wait of a sudog that was linked when the caller took the lock that it still holds.
+    #[inline]
+    pub(crate) unsafe fn claim(this: *const Self) -> bool {
+        // SAFETY: a linked sudog keeps its wait alive: its owner unlinks it, under this lock, before it leaves.
+        unsafe { !(*this).select || Self::claim_select(this) }
+    }
+
+    #[cold]
+    unsafe fn claim_select(this: *const Self) -> bool {
+        // SAFETY: as in `claim`. Only the atomic is referenced, since the frame may go when a rival's DONE is seen.
+        let claim_word = unsafe { &(*this).word };
+        let mut word = claim_word.load(Ordering::Relaxed);
+        while word & PHASE == PENDING {
+            // ASLEEP is kept; it may also appear between the two reads.
+            match claim_word.compare_exchange(word, word | CLAIMED, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(now) => word = now,
+            }
+        }
+        false
+    }
+
+    /// A claimed receiver is given to a sender that has no value yet. It goes on waiting; its arm's lock now decides
+    /// who ends it, for a select as for a plain wait.
+    ///
+    /// # Safety
+    /// The caller has claimed `this` in the locked section it is in.
+    pub(crate) unsafe fn pair(this: *const Self) {
+        // SAFETY: claimed and not done, so the frame is there.
+        let (claim_word, select) = unsafe { (&(*this).word, (*this).select) };
+        if select {
+            // CLAIMED is 0b01 and PAIRED 0b10; the owner may set ASLEEP at any time.
+            claim_word.fetch_xor(CLAIMED ^ PAIRED, Ordering::Release);
+        }
+    }
+
+    /// Ends the wait and returns the wake-up. After this the wait and its sudogs may be gone.
+    ///
+    /// # Safety
+    /// The caller has claimed `this` (or found it paired), holds the lock of the arm, and has unlinked its sudog.
+    #[inline]
+    pub(crate) unsafe fn finish(this: *const Self, outcome: Outcome, arm: u16) -> Ready {
+        // SAFETY: not done, so the frame is there. Only the atomic stays referenced, not the whole record: the frame
+        // may go while this function still runs.
+        let claim_word = unsafe { &(*this).word };
+        let done = done_word(outcome, arm);
+        // Nearly always the first case for a waiter that looks, the second for one that sleeps.
+        let mut word = PENDING;
+        loop {
+            if word & ASLEEP != 0 {
+                // SAFETY: the owner set ASLEEP (acquired below) and from then on leaves the cell to who ends the wait.
+                let waiter = unsafe { (*this).waiter.with_mut(|cell| (*cell).take()) };
+                // Release: the owner that sees DONE sees the slot. A plain store, for the owner no longer writes.
+                claim_word.store(done, Ordering::Release);
+                return Ready(waiter);
+            }
+            match claim_word.compare_exchange(word, done, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return Ready::NOBODY,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// The same wait as `other`?
+    pub(crate) fn is(this: *const Self, other: *const Self) -> bool {
+        std::ptr::eq(this, other)
+    }
+
+    pub(crate) fn is_select(&self) -> bool {
+        self.select
+    }
+}
+
+impl fmt::Debug for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wait").field("reason", &self.reason).field("location", &self.location).finish_non_exhaustive()
+    }
+}
+
+/// Nanoseconds since the first wait of the process, never 0.
+fn now() -> u64 {
+    static EPOCH: OnceLock<Instant> = OnceLock::new();
+    if cfg!(any(gochan_loom, gochan_shuttle)) {
+        return 1;
+    }
+    u64::try_from(EPOCH.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX).max(1)
+}
+
+/// gopark without anybody who could call goready: an operation on a nil channel.
+pub(crate) fn forever(reason: Reason, location: &'static Location<'static>, deadline: Option<Instant>) {
+    let wait = Wait::new(reason, location);
+    let ended = wait.park(deadline, &Spin::none(), || {});
+    debug_assert!(ended.is_none(), "nobody knows this wait");
+}

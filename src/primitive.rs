@@ -1,0 +1,127 @@
+//! The only door to atomics, cells, the channel's lock and the thread's sleep.
+//!
+//! Every other file takes these from here, so that the code that ships is the code that is model-checked:
+//! `--cfg gochan_loom` and `--cfg gochan_shuttle` swap the bodies and nothing else. Under a model checker the channel's
+//! lock *is* that checker's `Mutex` (a lock that spins and yields explodes there); the real one, in `lock.rs`, has a
+//! model of its own.
+
+mod lock;
+
+#[cfg(not(any(gochan_loom, gochan_shuttle)))]
+mod body {
+    pub(crate) use super::lock::{Guard, Lock};
+    pub(crate) use std::sync::Arc;
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+    pub(crate) mod hint {
+        pub(crate) use std::hint::spin_loop;
+    }
+
+    pub(crate) mod thread {
+        pub(crate) use std::thread::{Thread, current, park, park_timeout, sleep, yield_now};
+    }
+
+    /// [`std::cell::UnsafeCell`] with loom's interface.
+    #[derive(Debug)]
+    pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+    impl<T> UnsafeCell<T> {
+        pub(crate) const fn new(value: T) -> Self {
+            Self(std::cell::UnsafeCell::new(value))
+        }
+
+        #[inline]
+        pub(crate) fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+            f(self.0.get())
+        }
+
+        #[inline]
+        pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+            f(self.0.get())
+        }
+    }
+}
+
+#[cfg(gochan_loom)]
+mod body {
+    pub(crate) use loom::cell::UnsafeCell;
+    pub(crate) use loom::sync::Arc;
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+    pub(crate) mod hint {
+        pub(crate) use loom::hint::spin_loop;
+    }
+
+    pub(crate) mod thread {
+        pub(crate) use loom::thread::{Thread, current, park, yield_now};
+        use std::time::Duration;
+
+        // A deadline under loom has always passed (see `park::thread`): nobody sleeps with one.
+        pub(crate) fn park_timeout(_: Duration) {
+            unreachable!("a timed sleep under loom")
+        }
+
+        pub(crate) fn sleep(_: Duration) {
+            yield_now();
+        }
+    }
+
+    super::mutex_as_lock!(loom);
+}
+
+#[cfg(gochan_shuttle)]
+mod body {
+    pub(crate) use shuttle::sync::Arc;
+    pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+    pub(crate) mod hint {
+        pub(crate) use shuttle::hint::spin_loop;
+    }
+
+    pub(crate) mod thread {
+        pub(crate) use shuttle::thread::{Thread, current, park, park_timeout, sleep, yield_now};
+    }
+
+    #[derive(Debug)]
+    pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+    impl<T> UnsafeCell<T> {
+        pub(crate) const fn new(value: T) -> Self {
+            Self(std::cell::UnsafeCell::new(value))
+        }
+
+        pub(crate) fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+            f(self.0.get())
+        }
+
+        pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+            f(self.0.get())
+        }
+    }
+
+    super::mutex_as_lock!(shuttle);
+}
+
+/// The channel's lock as a model checker's mutex. Poisoning is passed over, as the real lock knows none.
+#[cfg(any(gochan_loom, gochan_shuttle))]
+macro_rules! mutex_as_lock {
+    ($checker:ident) => {
+        #[derive(Debug)]
+        pub(crate) struct Lock<T>($checker::sync::Mutex<T>);
+        pub(crate) type Guard<'a, T> = $checker::sync::MutexGuard<'a, T>;
+
+        impl<T> Lock<T> {
+            pub(crate) fn new(value: T) -> Self {
+                Self($checker::sync::Mutex::new(value))
+            }
+
+            pub(crate) fn lock(&self) -> Guard<'_, T> {
+                self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+            }
+        }
+    };
+}
+#[cfg(any(gochan_loom, gochan_shuttle))]
+use mutex_as_lock;
+
+pub(crate) use body::*;

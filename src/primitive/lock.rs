@@ -1,0 +1,117 @@
+//! The channel's lock: one read-modify-write to take it, one plain store to give it back.
+//!
+//! Sections under it take tens of nanoseconds, so who finds it taken first looks again for a moment. But its holder may
+//! have been preempted, there may be many more threads than cores, and a waiter may run at a real-time priority that
+//! keeps the holder off the core: therefore the spin is bounded, then the core is yielded, then the waiter sleeps in
+//! steps that grow to [`LONGEST_SLEEP`]. A futex would need a second read-modify-write to unlock, on every operation,
+//! for the sake of the rare one that waits this long.
+//!
+//! Invariant: the value is reached only through a [`Guard`], and `locked` is true from before a guard exists until its
+//! drop.
+
+// Under a model checker the channel's lock is that checker's mutex, and this one is built for its own model only.
+#![cfg_attr(any(gochan_loom, gochan_shuttle), allow(dead_code))]
+
+use super::{AtomicBool, Ordering, UnsafeCell, hint, thread};
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+/// Looks at the lock before the core is yielded: about as long as a section takes on the other core.
+const SPINS: u32 = if cfg!(any(gochan_loom, gochan_shuttle)) { 1 } else { 60 };
+/// Yields before the first sleep.
+const YIELDS: u32 = if cfg!(any(gochan_loom, gochan_shuttle)) { 1 } else { 10 };
+/// Sleeps double from a microsecond up to this.
+const LONGEST_SLEEP: Duration = Duration::from_micros(50);
+
+pub(crate) struct Lock<T> {
+    locked: AtomicBool,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the lock hands out one guard at a time, so sharing it moves `T` between threads and never shares it.
+unsafe impl<T: Send> Sync for Lock<T> {}
+// SAFETY: the lock owns its value.
+unsafe impl<T: Send> Send for Lock<T> {}
+
+#[must_use = "the lock is given back when the guard is dropped"]
+pub(crate) struct Guard<'a, T> {
+    lock: &'a Lock<T>,
+    /// A guard must be dropped by the thread that took it: under the lock there is no `await`.
+    _not_send: std::marker::PhantomData<*const ()>,
+}
+
+impl<T> Lock<T> {
+    #[cfg(not(gochan_loom))]
+    pub(crate) const fn new(value: T) -> Self {
+        Self { locked: AtomicBool::new(false), value: UnsafeCell::new(value) }
+    }
+
+    #[cfg(gochan_loom)]
+    pub(crate) fn new(value: T) -> Self {
+        Self { locked: AtomicBool::new(false), value: UnsafeCell::new(value) }
+    }
+
+    #[inline]
+    pub(crate) fn lock(&self) -> Guard<'_, T> {
+        if !self.acquire() {
+            self.lock_slow();
+        }
+        Guard { lock: self, _not_send: std::marker::PhantomData }
+    }
+
+    #[inline]
+    fn acquire(&self) -> bool {
+        self.locked.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    #[cold]
+    fn lock_slow(&self) {
+        let mut sleep = Duration::from_micros(1);
+        for round in 0_u32.. {
+            // Look before trying: a failed read-modify-write takes the line from the holder.
+            if !self.locked.load(Ordering::Relaxed) && self.acquire() {
+                return;
+            }
+            if round < SPINS {
+                hint::spin_loop();
+            } else if round < SPINS + YIELDS {
+                thread::yield_now();
+            } else {
+                thread::sleep(sleep);
+                sleep = (sleep * 2).min(LONGEST_SLEEP);
+            }
+        }
+    }
+}
+
+impl<T> Deref for Guard<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: this guard is the only one, and it is borrowed for as long as the reference lives.
+        self.lock.value.with(|value| unsafe { &*value })
+    }
+}
+
+impl<T> DerefMut for Guard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as in `deref`, and the guard is borrowed exclusively.
+        self.lock.value.with_mut(|value| unsafe { &mut *value })
+    }
+}
+
+impl<T> Drop for Guard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.lock.locked.store(false, Ordering::Release);
+    }
+}
+
+impl<T> fmt::Debug for Lock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lock").field("locked", &self.locked.load(Ordering::Relaxed)).finish_non_exhaustive()
+    }
+}
