@@ -5,7 +5,7 @@
 //! lock *is* that checker's `Mutex` (a lock that spins and yields explodes there); the real one, in `lock.rs`, has a
 //! model of its own.
 
-mod lock;
+pub(crate) mod lock;
 
 #[cfg(not(any(gochan_loom, gochan_shuttle)))]
 mod body {

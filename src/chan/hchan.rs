@@ -30,10 +30,10 @@
 use super::registry;
 use super::returned::Returned;
 use super::ring::{Block, Ring};
-use super::section::{CLOSED, LEN_MAX, LEN_SHIFT, Locked, READABLE, State, WRITABLE};
+use super::section::{CLOSED, LEN_MAX, LEN_SHIFT, Locked, READABLE, RecvNow, SendNow, State, WRITABLE};
 use super::waitq::{List, Sudog};
 use crate::debug::{Channel, Waiting};
-use crate::park::{Batch, Done, Outcome, Ready, Reason, Spin, Wait, WakerPanic};
+use crate::park::{Batch, Done, Outcome, Ready, Reason, Spin, Wait};
 use crate::primitive::{AtomicBool, AtomicUsize, Lock, Ordering};
 use std::fmt;
 use std::panic::Location;
@@ -55,10 +55,11 @@ pub(crate) enum Patience {
 }
 
 impl Patience {
-    /// The deadline of a wait that begins now; a moment beyond the clock's range is none.
+    /// The deadline of a wait that begins now; a moment beyond the clock's range is none. Nor has a try one: if it
+    /// waits at all, it waits for an end that is certain.
     pub(super) fn deadline(self) -> Option<Instant> {
         match self {
-            Self::Try => unreachable!("a try does not wait"),
+            Self::Try => None,
             Self::For(duration) => Instant::now().checked_add(duration),
             Self::Until(deadline) => Some(deadline),
             Self::Forever => None,
@@ -164,35 +165,20 @@ impl<T> Hchan<T> {
         let mut spare = None;
         loop {
             let mut c = self.lock();
-            if c.closed {
-                return Err(Refusal::Closed);
-            }
-            // A waiting receiver: hand over, past the buffer.
-            if let Some(sg) = c.recvq.dequeue() {
-                // SAFETY: dequeued, so claimed and unlinked; the value is ours to give away.
-                let ready = unsafe { c.hand_to(sg, elem) };
-                return Ok(c.leave(ready));
-            }
-            if c.has_slot(self.cap) {
-                if !c.sendq.is_empty() {
-                    // Between two sections of somebody who freed many slots: those who came first go first.
-                    self.settle_and_leave(c, Batch::new());
-                    continue;
-                }
-                if let Err(cap) = c.make_room(&mut spare) {
+            // SAFETY: the value is the caller's to give away.
+            match unsafe { c.send_now(elem, &mut spare) } {
+                SendNow::Sent(ready) => return Ok(c.leave(ready)),
+                SendNow::Closed => return Err(Refusal::Closed),
+                SendNow::NoBlock(cap) => {
                     drop(c);
                     spare = Some(Block::new(cap));
-                    continue;
                 }
-                // SAFETY: there is room now, and the value is ours to give away.
-                unsafe { c.buf.push(elem) };
-                return Ok(c.leave(Ready::NOBODY));
+                // Between two sections of somebody who freed many slots: those who came first go first.
+                SendNow::Crowded => self.settle_and_leave(c, Batch::new()),
+                SendNow::Full if matches!(patience, Patience::Try) => return Err(Refusal::Blocked),
+                // SAFETY: the caller's contract.
+                SendNow::Full => return unsafe { self.park_sender(c, elem, patience, at) },
             }
-            if matches!(patience, Patience::Try) {
-                return Err(Refusal::Blocked);
-            }
-            // SAFETY: the caller's contract.
-            return unsafe { self.park_sender(c, elem, patience, at) };
         }
     }
 
@@ -206,16 +192,16 @@ impl<T> Hchan<T> {
     ) -> Result<Ready, Refusal> {
         let wait = Wait::new(Reason::ChanSend, at);
         let sg = &Sudog::new(&wait, 0, elem.cast());
-        // SAFETY: `sg` stays in this frame until the wait is done or withdrawn; nothing between can unwind.
-        unsafe { c.sendq.enqueue(sg) };
-        drop(c);
-        let done = wait.park(patience.deadline(), &self.spin, || self.register());
-        // SAFETY: ours, and enqueued on this channel.
-        match done.or_else(|| unsafe { self.withdraw(sg) }) {
-            Some(Done { outcome: Outcome::Completed, .. }) => Ok(Ready::NOBODY),
-            Some(_) => Err(Refusal::Closed),
-            None => Err(Refusal::Blocked),
+        // SAFETY: `sg` stays in this frame until `park` has returned.
+        let (outcome, panic) = unsafe {
+            c.sendq.enqueue(sg);
+            self.park(c.leave(Ready::NOBODY), &wait, sg, patience)
+        };
+        if let Some(Outcome::Completed) = outcome {
+            return Ok(panic);
         }
+        panic.fire();
+        Err(if outcome.is_some() { Refusal::Closed } else { Refusal::Blocked })
     }
 
     /// Receives a value into `room`, waiting as long as `patience` says. The caller fires the wake-up once it has taken
@@ -247,29 +233,21 @@ impl<T> Hchan<T> {
                 }
             }
             let mut c = self.lock();
-            if c.has_value() {
-                // SAFETY: there is a value, and the room is the caller's.
-                unsafe { c.take_value(room) };
-                // A slot may be free now: a parked sender's value takes it.
-                let ready = if c.sendq.is_empty() { Ready::NOBODY } else { c.refill() };
-                return Ok(c.leave(ready));
-            }
-            if c.closed {
-                return Err(Refusal::Closed);
-            }
-            let sender = c.sendq.dequeue();
-            // SAFETY: dequeued, so claimed and unlinked.
-            if let Some(sg) = sender.filter(|&sg| unsafe { !(*sg).is_lazy() }) {
-                // SAFETY: as above, and the room is the caller's.
-                let ready = unsafe { c.take_from(sg, room) };
-                return Ok(c.leave(ready));
-            }
-            if sender.is_none() && matches!(patience, Patience::Try) {
-                return Err(Refusal::Blocked);
-            }
+            // SAFETY: the room is the caller's.
+            let sender = match unsafe { c.recv_now(room) } {
+                RecvNow::Got(ready) => return Ok(c.leave(ready)),
+                RecvNow::Closed => return Err(Refusal::Closed),
+                RecvNow::Empty if matches!(patience, Patience::Try) => return Err(Refusal::Blocked),
+                RecvNow::Empty => None,
+                RecvNow::Lazy(sender) => Some(sender),
+            };
             // SAFETY: the room is the caller's; the sender was claimed and unlinked in this section.
-            match unsafe { self.park_receiver(c, room, sender, patience, at) } {
-                Some(Outcome::Completed) => return Ok(Ready::NOBODY),
+            let (outcome, panic) = unsafe { self.park_receiver(c, room, sender, patience, at) };
+            if let Some(Outcome::Completed) = outcome {
+                return Ok(panic);
+            }
+            panic.fire();
+            match outcome {
                 Some(Outcome::Retry) => {}
                 Some(_) => return Err(Refusal::Closed),
                 None => return Err(Refusal::Blocked),
@@ -287,16 +265,14 @@ impl<T> Hchan<T> {
         sender: Option<*const Sudog>,
         patience: Patience,
         at: &'static Location<'static>,
-    ) -> Option<Outcome> {
+    ) -> (Option<Outcome>, Ready) {
         let wait = Wait::new(Reason::ChanReceive, at);
         let mut sg = Sudog::new(&wait, 0, room.cast());
-        let nonblocking = matches!(patience, Patience::Try);
-        sg.nonblocking = nonblocking;
+        sg.nonblocking = matches!(patience, Patience::Try);
         let sg = &sg;
-        // SAFETY: `sg` stays in this frame until the wait is done or withdrawn: the parking cannot unwind, and the
-        // waker that can has a guard below. The sender was claimed in this section.
-        let ready = unsafe {
-            match sender {
+        // SAFETY: `sg` stays in this frame until `park` has returned. The sender was claimed in this section.
+        unsafe {
+            let ready = match sender {
                 None => {
                     c.recvq.enqueue(sg);
                     Ready::NOBODY
@@ -305,16 +281,22 @@ impl<T> Hchan<T> {
                     (*sender).ticket.set(c.pair(sg));
                     Sudog::finish(sender, Outcome::Paired)
                 }
-            }
-        };
-        drop(c);
-        let guard = GiveBackOnUnwind { chan: self, sg };
-        ready.fire();
-        std::mem::forget(guard);
-        let deadline = if nonblocking { None } else { patience.deadline() };
-        let done = wait.park(deadline, &self.spin, || self.register());
-        // SAFETY: ours, and enqueued on this channel.
-        done.or_else(|| unsafe { self.withdraw(sg) }).map(|done| done.outcome)
+            };
+            self.park(c.leave(ready), &wait, sg, patience)
+        }
+    }
+
+    /// gopark of a plain wait that is queued: fires what is owed, waits, and withdraws when the time is over. `None`:
+    /// nothing has happened. A waker that panics ends the waiting; the panic is raised by firing the second result.
+    ///
+    /// # Safety
+    /// `sg` and `wait` belong to the caller and are queued on this channel. When this returns, they are not.
+    unsafe fn park(&self, owed: Ready, wait: &Wait, sg: &Sudog, patience: Patience) -> (Option<Outcome>, Ready) {
+        let panic = owed.try_fire();
+        let done =
+            if panic.is_nobody() { wait.park(patience.deadline(), &self.spin, || self.register()) } else { None };
+        // SAFETY: the caller's contract.
+        (done.or_else(|| unsafe { self.withdraw(sg) }).map(|done| done.outcome), panic)
     }
 
     /// Takes a wait back whose owner does not want to wait any longer. `None`: it is withdrawn and nothing has
@@ -336,7 +318,7 @@ impl<T> Hchan<T> {
             }
         };
         let closed = c.closed;
-        drop(c);
+        c.leave_quietly();
         if !linked {
             // Who unlinked it finished it in the same locked section, so the end is visible under the lock (I5).
             // SAFETY: the wait is the caller's.
@@ -359,15 +341,16 @@ impl<T> Hchan<T> {
 
     /// Settles until there is nothing left to settle, a batch of wake-ups per locked section.
     pub(super) fn settle_and_leave<'a>(&'a self, mut c: Locked<'a, T>, mut batch: Batch) {
-        let mut panic = WakerPanic::default();
-        while c.settle(&mut batch) {
-            drop(c);
-            batch.fire(&mut panic);
+        let mut panic = Ready::NOBODY;
+        loop {
+            let more = c.settle(&mut batch);
+            // Should a waker panic, the others are woken and the rest is settled all the same.
+            panic = panic.or(c.leave(Ready::NOBODY).try_fire()).or(batch.try_fire());
+            if !more {
+                return panic.fire();
+            }
             c = self.lock();
         }
-        drop(c);
-        batch.fire(&mut panic);
-        panic.resume();
     }
 
     /// The last receiver has gone: what is in hand is dropped, outside the lock.
@@ -418,24 +401,6 @@ impl<T> Hchan<T> {
     fn register(&self) {
         if !self.registered.load(Ordering::Relaxed) && !self.registered.swap(true, Ordering::Relaxed) {
             registry::enter(self);
-        }
-    }
-}
-
-/// A receiver whose partner's waker panics leaves its frame: its wait goes, and a value that it got goes back.
-struct GiveBackOnUnwind<'a, T> {
-    chan: &'a Hchan<T>,
-    sg: &'a Sudog,
-}
-
-impl<T> Drop for GiveBackOnUnwind<'_, T> {
-    fn drop(&mut self) {
-        // SAFETY: the sudog is in the frame that is being left, and was enqueued on this channel.
-        unsafe {
-            if let Some(Done { outcome: Outcome::Completed, .. }) = self.chan.withdraw(self.sg) {
-                let value = Sudog::with_slot(self.sg, |slot: *mut T| ptr::read(slot));
-                self.chan.give_back(self.sg.handoff.get(), value);
-            }
         }
     }
 }

@@ -1,78 +1,64 @@
 //! Several values per locked section, and a send that makes its own room.
 //!
-//! A section moves at most [`Batch::MOST`] values, since each may end somebody's wait; their wake-ups are fired behind
-//! it. The order of checks is that of `chansend` and `chanrecv`, and so is who is served first.
+//! A section ends at most as many waits as fit a batch of wake-ups, which are fired behind it. The order of checks is that of `chansend` and `chanrecv`, and so is who is served first.
 
 use super::hchan::{Hchan, Refusal, UNBOUNDED};
 use super::ring::Block;
-use super::section::READABLE;
+use super::section::{READABLE, RecvNow, SendNow};
 
 use crate::park::{Batch, Ready};
 use std::collections::VecDeque;
 use std::mem::MaybeUninit;
-use std::ptr;
+
+/// Values that one section moves at most, so that others get the lock in between.
+const MOST_PER_SECTION: usize = 64;
 
 impl<T> Hchan<T> {
     /// Moves values from the front of `values` to receivers and into the buffer, as many as go without waiting.
     pub(super) fn send_some(&self, values: &mut VecDeque<T>) -> Result<(), Refusal> {
         let mut spare = None;
-        while !values.is_empty() {
+        loop {
             let mut batch = Batch::new();
             let mut c = self.lock();
             let before = values.len();
-            let mut block = None;
-            while batch.room() >= 2 && !c.closed {
-                let Some(value) = values.front().map(ptr::from_ref) else { break };
-                if let Some(sg) = c.recvq.dequeue() {
-                    // SAFETY: dequeued, so claimed and unlinked; the value is forgotten below.
-                    batch.push(unsafe { c.hand_to(sg, value) });
-                } else if c.sendq.is_empty() && c.has_slot(self.cap) {
-                    if let Err(cap) = c.make_room(&mut spare) {
-                        block = Some(cap);
-                        break;
-                    }
-                    // SAFETY: there is room; the value is forgotten below.
-                    unsafe { c.buf.push(value) };
-                } else {
-                    break;
+            let stop = loop {
+                let Some(value) = values.front() else { break None };
+                if batch.room() < 2 || before - values.len() == MOST_PER_SECTION {
+                    break Some(SendNow::Crowded);
+                }
+                // SAFETY: the value is forgotten if it was sent.
+                match unsafe { c.send_now(value, &mut spare) } {
+                    SendNow::Sent(ready) => batch.push(ready),
+                    stop => break Some(stop),
                 }
                 std::mem::forget(values.pop_front());
-            }
-            let closed = c.closed;
-            let moved = before - values.len();
+            };
             self.settle_and_leave(c, batch);
-            match block {
-                _ if closed => return Err(Refusal::Closed),
-                Some(cap) => spare = Some(Block::new(cap)),
-                None if moved == 0 => return Err(Refusal::Blocked),
-                None => {}
+            match stop {
+                None => return Ok(()),
+                Some(SendNow::Closed) => return Err(Refusal::Closed),
+                Some(SendNow::Full) => return Err(Refusal::Blocked),
+                Some(SendNow::NoBlock(cap)) => spare = Some(Block::new(cap)),
+                Some(SendNow::Crowded | SendNow::Sent(_)) => {}
             }
         }
-        Ok(())
     }
 
     /// Appends to `buffer` what can be received without waiting, at most `limit` values; returns how many.
     pub(super) fn recv_some(&self, buffer: &mut Vec<T>, limit: usize) -> usize {
         let mut got = 0;
         while got < limit && self.word() & READABLE != 0 {
-            let want = (limit - got).min(Batch::MOST - 2).min(self.len().max(1));
+            let want = (limit - got).min(self.len().max(1)).min(MOST_PER_SECTION);
             buffer.reserve(want);
             let mut batch = Batch::new();
             let mut c = self.lock();
             let mut moved = 0;
-            while moved < want {
+            // A sender without a value would have to be waited for.
+            while moved < want && batch.room() >= 2 && (c.has_value() || !c.sendq.first_is_lazy()) {
                 let room = buffer.spare_capacity_mut()[moved].as_mut_ptr();
-                if c.has_value() {
-                    // SAFETY: there is a value, and the room is the vector's spare capacity.
-                    unsafe { c.take_value(room) };
-                } else if c.closed || c.sendq.first_is_lazy() {
-                    break;
-                } else if let Some(sg) = c.sendq.dequeue() {
-                    // SAFETY: dequeued, so claimed and unlinked, and not lazy.
-                    batch.push(unsafe { c.take_from(sg, room) });
-                } else {
-                    break;
-                }
+                // SAFETY: the room is the vector's spare capacity.
+                let RecvNow::Got(ready) = (unsafe { c.recv_now(room) }) else { break };
+                batch.push(ready);
                 moved += 1;
             }
             // SAFETY: so many values were written behind the vector's end.
@@ -100,7 +86,8 @@ impl<T> Hchan<T> {
             }
             if let Some(sg) = c.recvq.dequeue() {
                 // SAFETY: dequeued, so claimed and unlinked; the value is ours to give away.
-                return Ok((unsafe { c.hand_to(sg, elem) }, None));
+                let ready = unsafe { c.hand_to(sg, elem) };
+                return Ok((c.leave(ready), None));
             }
             let full = self.cap != UNBOUNDED && !c.has_slot(self.cap);
             if full && c.buf.len() == 0 {
@@ -119,8 +106,7 @@ impl<T> Hchan<T> {
                     c.pop_oldest(oldest.as_mut_ptr());
                 }
                 c.buf.push(elem);
-                drop(c);
-                return Ok((Ready::NOBODY, full.then(|| oldest.assume_init_read())));
+                return Ok((c.leave(Ready::NOBODY), full.then(|| oldest.assume_init_read())));
             }
         }
     }

@@ -84,6 +84,30 @@ impl<T> State<T> {
     }
 }
 
+/// What a send finds.
+pub(super) enum SendNow {
+    /// The value is on its way.
+    Sent(Ready),
+    Closed,
+    /// It has to wait.
+    Full,
+    /// There is a slot, and queued senders who have not been given it yet.
+    Crowded,
+    /// There is a slot, but a block of so many values must be allocated for it.
+    NoBlock(usize),
+}
+
+/// What a receive finds.
+pub(super) enum RecvNow {
+    /// The room holds a value.
+    Got(Ready),
+    Closed,
+    /// It has to wait.
+    Empty,
+    /// A sender without a value yet was claimed: it must be paired.
+    Lazy(*const Sudog),
+}
+
 /// One locked section.
 pub(super) struct Locked<'a, T> {
     chan: &'a Hchan<T>,
@@ -136,12 +160,27 @@ impl<'a, T> Locked<'a, T> {
         ready.and(watching)
     }
 
-    /// Publishes the summary word (I11) and unlocks; returns the wake-ups of those who watch for what is ready now.
+    /// Leaves a section in which nothing can have become ready, so that nobody who watches need be told.
+    pub(super) fn leave_quietly(self) {
+        let mut this = ManuallyDrop::new(self);
+        this.publish();
+        // SAFETY: unlocked once, here; nothing was left to be freed by a section of this kind.
+        unsafe { ManuallyDrop::drop(&mut this.state) };
+    }
+
+    /// Publishes the summary word (I11).
     #[inline]
-    fn unlock(&mut self) -> Ready {
+    fn publish(&mut self) -> usize {
         let word = self.state.summary(self.chan.cap);
         // Release: who reads the word has seen what happened before it was published, close above all.
         self.chan.summary.store(word, Ordering::Release);
+        word
+    }
+
+    /// Publishes and unlocks; returns the wake-ups of those who watch for what is ready now.
+    #[inline]
+    fn unlock(&mut self) -> Ready {
+        let word = self.publish();
         if !self.state.watchers.is_empty() {
             return self.unlock_watched(word);
         }
@@ -182,6 +221,57 @@ impl<'a, T> Locked<'a, T> {
     pub(super) fn next_handoff(&mut self) -> u64 {
         self.state.handoffs += 1;
         self.state.handoffs
+    }
+
+    /// chansend as far as it goes without waiting: closed, a waiting receiver, space.
+    ///
+    /// # Safety
+    /// `elem` is a value that the caller gives away if this returns `Sent`.
+    #[inline]
+    pub(super) unsafe fn send_now(&mut self, elem: *const T, spare: &mut Option<Block<T>>) -> SendNow {
+        if self.state.closed {
+            return SendNow::Closed;
+        }
+        if let Some(sg) = self.state.recvq.dequeue() {
+            // SAFETY: dequeued, so claimed and unlinked.
+            return SendNow::Sent(unsafe { self.hand_to(sg, elem) });
+        }
+        if !self.state.has_slot(self.chan.cap) {
+            return SendNow::Full;
+        }
+        if !self.state.sendq.is_empty() {
+            return SendNow::Crowded;
+        }
+        if let Err(cap) = self.make_room(spare) {
+            return SendNow::NoBlock(cap);
+        }
+        // SAFETY: there is room now.
+        unsafe { self.state.buf.push(elem) };
+        SendNow::Sent(Ready::NOBODY)
+    }
+
+    /// chanrecv as far as it goes without waiting: what is in hand, closed, a waiting sender.
+    ///
+    /// # Safety
+    /// `room` may be written.
+    #[inline]
+    pub(super) unsafe fn recv_now(&mut self, room: *mut T) -> RecvNow {
+        if self.state.has_value() {
+            // SAFETY: there is a value.
+            unsafe { self.take_value(room) };
+            // A slot may be free now: a parked sender's value takes it.
+            return RecvNow::Got(if self.state.sendq.is_empty() { Ready::NOBODY } else { self.refill() });
+        }
+        if self.state.closed {
+            return RecvNow::Closed;
+        }
+        match self.state.sendq.dequeue() {
+            None => RecvNow::Empty,
+            // SAFETY: dequeued, so claimed and unlinked.
+            Some(sg) if unsafe { (*sg).is_lazy() } => RecvNow::Lazy(sg),
+            // SAFETY: as above.
+            Some(sg) => RecvNow::Got(unsafe { self.take_from(sg, room) }),
+        }
     }
 
     /// Direct hand-off: from the sender's frame into that of a receiver.

@@ -117,6 +117,8 @@ pub(crate) enum Waiter {
     Goroutine(goroutine::Goroutine),
     /// Several, of one locked section: watchers mostly.
     Several(Vec<Ready>),
+    /// Nobody: a waker has panicked, and firing raises its panic where that does no harm.
+    Panicked(Box<dyn Any + Send>),
 }
 
 /// A wake-up that is owed. Fired behind the locked section that made it; its drop fires it as well.
@@ -140,6 +142,35 @@ impl Ready {
         Self(Some(Waiter::Several(vec![self, other])))
     }
 
+    /// The first that is owed to anybody; the other is dropped. For panics, of which one is enough.
+    pub(crate) fn or(self, other: Self) -> Self {
+        match self.0 {
+            None => other,
+            Some(_) => {
+                // A second panic is not worth an abort.
+                if let Some(Waiter::Panicked(_)) = other.0 {
+                    std::mem::forget(other);
+                }
+                self
+            }
+        }
+    }
+
+    /// Fires, and keeps a waker's panic: firing what this returns raises it.
+    pub(crate) fn try_fire(self) -> Self {
+        match self.0 {
+            None => self,
+            Some(_) => match catch_unwind(AssertUnwindSafe(|| self.fire())) {
+                Ok(()) => Self::NOBODY,
+                Err(payload) => Self(Some(Waiter::Panicked(payload))),
+            },
+        }
+    }
+
+    pub(crate) fn is_nobody(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// goready: wakes the waiter. Never under a lock.
     #[inline]
     pub(crate) fn fire(self) {
@@ -157,6 +188,11 @@ impl Drop for Ready {
             Some(Waiter::Goroutine(g)) => g.ready(),
             // Should one panic, the drop of the vector wakes the rest.
             Some(Waiter::Several(all)) => drop(all),
+            Some(Waiter::Panicked(payload)) => {
+                if !std::thread::panicking() {
+                    resume_unwind(payload);
+                }
+            }
         }
     }
 }
@@ -181,8 +217,10 @@ impl Batch {
     }
 
     pub(crate) fn push(&mut self, ready: Ready) {
-        self.readies[self.len] = ready;
-        self.len += 1;
+        if !ready.is_nobody() {
+            self.readies[self.len] = ready;
+            self.len += 1;
+        }
     }
 
     /// Everything as one wake-up.
@@ -193,29 +231,11 @@ impl Batch {
         Ready(Some(Waiter::Several(owed.collect())))
     }
 
-    /// Fires everything. Should a waker panic, the rest is woken all the same and the first panic is kept in `panic`.
-    pub(crate) fn fire(&mut self, panic: &mut WakerPanic) {
-        for ready in &mut self.readies[..self.len] {
-            let ready = std::mem::replace(ready, Ready::NOBODY);
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| ready.fire())) {
-                panic.0.get_or_insert(payload);
-            }
-        }
+    /// Fires everything, as [`Ready::try_fire`] does.
+    pub(crate) fn try_fire(&mut self) -> Ready {
+        let all = self.readies[..self.len].iter_mut();
         self.len = 0;
-    }
-}
-
-/// The first panic of a waker, raised again when everybody has been woken.
-#[derive(Debug, Default)]
-pub(crate) struct WakerPanic(Option<Box<dyn Any + Send>>);
-
-impl WakerPanic {
-    pub(crate) fn resume(self) {
-        if let Some(payload) = self.0 {
-            if !std::thread::panicking() {
-                resume_unwind(payload);
-            }
-        }
+        all.fold(Ready::NOBODY, |panic, ready| panic.or(std::mem::replace(ready, Ready::NOBODY).try_fire()))
     }
 }
 

@@ -1,1 +1,58 @@
-//! Tests of what has no public face.
+//! Tests of what has no public face: the states that select and async receives will use, the waiters that are no
+//! threads, and the models for loom.
+//!
+//! The callers are written here, small, on the same functions that the real ones will call.
+
+mod callback;
+#[cfg(not(any(gochan_loom, gochan_shuttle)))]
+mod handshake;
+#[cfg(gochan_loom)]
+mod loom;
+#[cfg(not(any(gochan_loom, gochan_shuttle)))]
+mod ring;
+#[cfg(not(any(gochan_loom, gochan_shuttle)))]
+mod waitq;
+
+use super::hchan::{Hchan, Patience, Refusal};
+use std::mem::MaybeUninit;
+use std::panic::Location;
+
+/// The blocking operations of one kind of waiter, so that one scenario runs with all kinds.
+pub(super) trait Kind {
+    fn send<T>(chan: &Hchan<T>, value: T) -> Result<(), T>;
+    fn recv<T>(chan: &Hchan<T>) -> Option<T>;
+}
+
+/// OS threads.
+pub(super) struct Threads;
+
+impl Kind for Threads {
+    fn send<T>(chan: &Hchan<T>, value: T) -> Result<(), T> {
+        send(chan, value, Patience::Forever).map_err(|(_, value)| value)
+    }
+
+    fn recv<T>(chan: &Hchan<T>) -> Option<T> {
+        recv(chan, Patience::Forever).ok()
+    }
+}
+
+pub(super) fn send<T>(chan: &Hchan<T>, value: T, patience: Patience) -> Result<(), (Refusal, T)> {
+    // SAFETY: the value is forgotten if it was sent.
+    match unsafe { chan.chansend((&raw const value).cast_mut(), patience, Location::caller()) } {
+        Ok(ready) => {
+            std::mem::forget(value);
+            ready.fire();
+            Ok(())
+        }
+        Err(refusal) => Err((refusal, value)),
+    }
+}
+
+pub(super) fn recv<T>(chan: &Hchan<T>, patience: Patience) -> Result<T, Refusal> {
+    let mut room = MaybeUninit::uninit();
+    // SAFETY: the room may be written, and holds a value if this succeeded.
+    unsafe {
+        chan.chanrecv(room.as_mut_ptr(), patience, Location::caller())?.fire();
+        Ok(room.assume_init())
+    }
+}
