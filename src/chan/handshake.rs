@@ -37,20 +37,26 @@ pub(crate) const WATCH_SEND: usize = WRITABLE | CLOSED;
 pub(crate) const WATCH_CLOSE: usize = CLOSED;
 
 impl<T> Hchan<T> {
-    /// A sender without a value looks for a slot, then for a receiver, else it queues.
+    /// A sender without a value looks for a slot, then for a receiver, else it queues. The slot comes first because a
+    /// reservation keeps nobody waiting.
     ///
     /// # Safety
     /// `sg` was made without a slot, and stays where it is until its wait is done or withdrawn.
     pub(crate) unsafe fn offer(&self, sg: &Sudog) -> Offer {
         let mut c = self.lock();
+        while !c.sendq.is_empty() && c.has_slot(self.cap) && !c.closed {
+            // Between two sections of somebody who freed many slots: those who came first go first.
+            self.settle_and_leave(c, Batch::new());
+            c = self.lock();
+        }
         if c.closed {
             return Offer::Closed;
         }
-        if c.sendq.is_empty() && c.has_slot(self.cap) {
+        if c.has_slot(self.cap) {
             c.reserved += 1;
             return Offer::Reserved;
         }
-        if let Some(receiver) = c.recvq.dequeue() {
+        if let Some(receiver) = c.recvq.dequeue_if(|receiver| !Wait::is(receiver.wait(), sg.wait())) {
             // SAFETY: dequeued, so claimed and unlinked.
             unsafe {
                 Wait::pair((*receiver).wait());
@@ -68,6 +74,10 @@ impl<T> Hchan<T> {
     /// The value, if the receiver has gone and the channel is closed.
     pub(crate) fn fill(&self, ticket: u64, value: T) -> Result<(), T> {
         let mut c = self.lock();
+        if c.closed {
+            // A receiver that is still paired is the closer's.
+            return Err(value);
+        }
         if let Some(receiver) = c.take_pair(ticket) {
             let value = ManuallyDrop::new(value);
             // SAFETY: a paired receiver was claimed and is unlinked now; the value is given away.
@@ -76,9 +86,6 @@ impl<T> Hchan<T> {
             ready.fire();
             return Ok(());
         }
-        if c.closed {
-            return Err(value);
-        }
         drop(c);
         self.put_back(None, value)
     }
@@ -86,6 +93,9 @@ impl<T> Hchan<T> {
     /// The sender of a pair has no value after all: its receiver waits on as if nothing had happened.
     pub(crate) fn undo_pair(&self, ticket: u64) {
         let mut c = self.lock();
+        if c.closed {
+            return;
+        }
         let Some(receiver) = c.take_pair(ticket) else { return };
         // SAFETY: a paired receiver was claimed and is unlinked now.
         let ready = unsafe { c.unclaim_receiver(receiver) };

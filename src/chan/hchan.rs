@@ -234,7 +234,7 @@ impl<T> Hchan<T> {
             }
             let mut c = self.lock();
             // SAFETY: the room is the caller's.
-            let sender = match unsafe { c.recv_now(room) } {
+            let sender = match unsafe { c.recv_now(room, matches!(patience, Patience::Try)) } {
                 RecvNow::Got(ready) => return Ok(c.leave(ready)),
                 RecvNow::Closed => return Err(Refusal::Closed),
                 RecvNow::Empty if matches!(patience, Patience::Try) => return Err(Refusal::Blocked),
@@ -277,10 +277,7 @@ impl<T> Hchan<T> {
                     c.recvq.enqueue(sg);
                     Ready::NOBODY
                 }
-                Some(sender) => {
-                    (*sender).ticket.set(c.pair(sg));
-                    Sudog::finish(sender, Outcome::Paired)
-                }
+                Some(sender) => c.pair_arriving(sg, sender),
             };
             self.park(c.leave(ready), &wait, sg, patience)
         }

@@ -57,7 +57,7 @@ impl<T> Hchan<T> {
             while moved < want && batch.room() >= 2 && (c.has_value() || !c.sendq.first_is_lazy()) {
                 let room = buffer.spare_capacity_mut()[moved].as_mut_ptr();
                 // SAFETY: the room is the vector's spare capacity.
-                let RecvNow::Got(ready) = (unsafe { c.recv_now(room) }) else { break };
+                let RecvNow::Got(ready) = (unsafe { c.recv_now(room, true) }) else { break };
                 batch.push(ready);
                 moved += 1;
             }

@@ -24,6 +24,10 @@ impl<T> Node<T> {
         unsafe { self.value.assume_init_read() }
     }
 
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
     pub(super) fn set_number(&mut self, number: u64) {
         self.number = number;
     }

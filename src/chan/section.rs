@@ -72,7 +72,7 @@ impl<T> State<T> {
 
     pub(super) fn summary(&self, cap: usize) -> usize {
         let mut word = self.buf.len().min(LEN_MAX) << LEN_SHIFT;
-        if self.has_value() || (!self.closed && !self.sendq.is_empty()) {
+        if self.has_value() || (!self.closed && self.sendq.has_prompt()) {
             word |= READABLE;
         }
         if self.closed {
@@ -250,12 +250,13 @@ impl<'a, T> Locked<'a, T> {
         SendNow::Sent(Ready::NOBODY)
     }
 
-    /// chanrecv as far as it goes without waiting: what is in hand, closed, a waiting sender.
+    /// chanrecv as far as it goes without waiting: what is in hand, closed, a waiting sender; for a receive that must not
+    /// wait, one that does not have to be polled.
     ///
     /// # Safety
     /// `room` may be written.
     #[inline]
-    pub(super) unsafe fn recv_now(&mut self, room: *mut T) -> RecvNow {
+    pub(super) unsafe fn recv_now(&mut self, room: *mut T, nonblocking: bool) -> RecvNow {
         if self.state.has_value() {
             // SAFETY: there is a value.
             unsafe { self.take_value(room) };
@@ -265,7 +266,12 @@ impl<'a, T> Locked<'a, T> {
         if self.state.closed {
             return RecvNow::Closed;
         }
-        match self.state.sendq.dequeue() {
+        let sender = if nonblocking && !self.state.sendq.is_empty() {
+            self.state.sendq.dequeue_if(|sg| !sg.polled)
+        } else {
+            self.state.sendq.dequeue()
+        };
+        match sender {
             None => RecvNow::Empty,
             // SAFETY: dequeued, so claimed and unlinked.
             Some(sg) if unsafe { (*sg).is_lazy() } => RecvNow::Lazy(sg),
@@ -301,7 +307,8 @@ impl<'a, T> Locked<'a, T> {
         }
     }
 
-    /// Moves the first value in hand to `room`: what came back goes before what is buffered.
+    /// Moves the first value in hand to `room`, what came back before what is buffered. Returns the hand-off's number: a
+    /// value keeps the one that it was first handed out with.
     ///
     /// # Safety
     /// There is one, and `room` may be written.
@@ -309,8 +316,8 @@ impl<'a, T> Locked<'a, T> {
     pub(super) unsafe fn take_value(&mut self, room: *mut T) -> u64 {
         if !self.state.returned.is_empty() {
             // SAFETY: the caller's contract.
-            unsafe { self.take_returned(room) };
-        } else
+            return unsafe { self.take_returned(room) };
+        }
         // SAFETY: the caller's contract; nothing has come back, so the value is in the buffer.
         if let Some(mut block) = unsafe { self.state.buf.pop(room) } {
             block.chain(self.blocks.take());
@@ -320,12 +327,13 @@ impl<'a, T> Locked<'a, T> {
     }
 
     #[cold]
-    unsafe fn take_returned(&mut self, room: *mut T) {
+    unsafe fn take_returned(&mut self, room: *mut T) -> u64 {
         // SAFETY: the caller's contract.
-        if let Some(mut node) = unsafe { self.state.returned.pop(room) } {
-            node.chain(self.nodes.take());
-            self.nodes = Some(node);
-        }
+        let mut node = unsafe { self.state.returned.pop(room) }.expect("a value that came back");
+        let number = node.number();
+        node.chain(self.nodes.take());
+        self.nodes = Some(node);
+        number
     }
 
     /// A parked sender gets a slot: its value moves into the buffer, or, if it has none yet, the slot is reserved.
@@ -400,13 +408,27 @@ impl<'a, T> Locked<'a, T> {
         // SAFETY: the caller's contract.
         unsafe {
             (*sg).ticket.set(ticket);
-            self.state.pairs.enqueue(sg);
+            self.state.pairs.append(sg);
         }
         ticket
     }
 
-    /// A receiver was claimed for nothing: it waits on, first in the queue, if waiting in one place is all it does; else
-    /// it must look again. The caller settles.
+    /// A receiver that has just come has claimed a sender without a value.
+    ///
+    /// # Safety
+    /// `receiver` is on no queue and stays where it is until it is taken off `pairs`; `sender` was claimed, and unlinked,
+    /// in this section.
+    pub(super) unsafe fn pair_arriving(&mut self, receiver: *const Sudog, sender: *const Sudog) -> Ready {
+        // SAFETY: the caller's contract.
+        unsafe {
+            self.state.recvq.arrive(receiver);
+            (*sender).ticket.set(self.pair(receiver));
+            Sudog::finish(sender, Outcome::Paired)
+        }
+    }
+
+    /// A receiver was claimed for nothing: it waits on, where it was in the queue, if waiting in one place is all it does;
+    /// else it must look again. The caller settles.
     ///
     /// # Safety
     /// `sg` is a receiver that was claimed and is on no queue.
@@ -416,7 +438,7 @@ impl<'a, T> Locked<'a, T> {
             if (*sg).nonblocking || (*(*sg).wait()).is_select() {
                 return Sudog::finish(sg, Outcome::Retry);
             }
-            self.state.recvq.enqueue_front(sg);
+            self.state.recvq.enqueue_again(sg);
         }
         Ready::NOBODY
     }
@@ -447,16 +469,11 @@ impl<'a, T> Locked<'a, T> {
             if batch.room() < 2 {
                 return true;
             }
-            if self.state.closed {
-                if let Some(sg) = self.state.pairs.pop_last() {
-                    // SAFETY: a paired receiver was claimed and is unlinked now.
-                    batch.push(unsafe { self.unclaim_receiver(sg) });
-                    continue;
-                }
-            }
-            if !self.state.recvq.is_empty() && (self.state.has_value() || self.state.closed) {
-                let Some(sg) = self.state.recvq.dequeue() else { continue };
-                // SAFETY: dequeued, so claimed and unlinked.
+            // After close no sender redeems a pair, so paired receivers are ended like queued ones, before them.
+            let paired = if self.state.closed { self.state.pairs.pop() } else { None };
+            let queued = !self.state.recvq.is_empty() && (self.state.has_value() || self.state.closed);
+            if let Some(sg) = paired.or_else(|| if queued { self.state.recvq.dequeue() } else { None }) {
+                // SAFETY: dequeued, so claimed and unlinked; or claimed when it was paired.
                 batch.push(unsafe {
                     if self.state.has_value() {
                         let number = Sudog::with_slot(sg, |slot| self.take_value(slot));
@@ -489,19 +506,19 @@ impl<'a, T> Locked<'a, T> {
 
     /// One step of I2: a parked receiver and a parked sender that are not the same select meet.
     fn match_waiters(&mut self, batch: &mut Batch) -> bool {
-        let Some(first) = self.state.recvq.iter().next() else { return false };
-        // SAFETY: a linked sudog is alive.
-        let Some(sender) = self.state.sendq.dequeue_not_of(unsafe { (*first).wait() }) else { return false };
+        let Some(wait) = self.state.recvq.first_pending() else { return false };
+        // A select never meets itself.
+        let Some(sender) = self.state.sendq.dequeue_if(|sg| !Wait::is(sg.wait(), wait)) else { return false };
         match self.state.recvq.dequeue() {
             // SAFETY: both dequeued, so claimed and unlinked.
             Some(receiver) => unsafe { self.meet(receiver, sender, batch) },
-            // The receivers were arms of selects that fired elsewhere: the sender was claimed for nothing.
+            // The receivers were arms of selects that have just fired elsewhere: the sender was claimed for nothing.
             // SAFETY: as above; a plain sender is on no queue now and its owner has not left.
             None => unsafe {
                 if (*(*sender).wait()).is_select() {
                     batch.push(Sudog::finish(sender, Outcome::Retry));
                 } else {
-                    self.state.sendq.enqueue_front(sender);
+                    self.state.sendq.enqueue_again(sender);
                 }
             },
         }

@@ -37,6 +37,8 @@ pub(crate) struct Sudog {
     arm: u16,
     /// A receiver that does not want to wait for more than the sender it was paired with.
     pub(super) nonblocking: bool,
+    /// A sender without a value that is an async task: nobody who must not wait waits for it to be polled.
+    pub(super) polled: bool,
     /// What a watcher watches for: bits of the channel's summary word.
     pub(super) interest: usize,
     /// The value to take (sender) or the room for one (receiver), in the owner's frame; null for a sender whose value
@@ -45,6 +47,8 @@ pub(crate) struct Sudog {
     elem: UnsafeCell<*mut ()>,
     /// The pair that this sudog is one side of.
     pub(super) ticket: Cell<u64>,
+    /// When this receiver came: its place in the queue, should it have to go back there.
+    arrival: Cell<u64>,
     /// The number of the hand-off that filled this receiver's slot: the order of values that come back.
     pub(super) handoff: Cell<u64>,
     _pinned: PhantomPinned,
@@ -59,9 +63,11 @@ impl Sudog {
             wait,
             arm,
             nonblocking: false,
+            polled: false,
             interest: 0,
             elem: UnsafeCell::new(elem),
             ticket: Cell::new(0),
+            arrival: Cell::new(0),
             handoff: Cell::new(0),
             _pinned: PhantomPinned,
         }
@@ -111,16 +117,27 @@ pub(crate) struct WaitQ {
     first: *const Sudog,
     last: *const Sudog,
     list: List,
+    /// How many are queued, and how many of them are async tasks without a value.
+    len: usize,
+    polled: usize,
+    /// Counts arrivals.
+    arrivals: u64,
 }
 
 impl WaitQ {
     pub(super) const fn new(list: List) -> Self {
-        Self { first: ptr::null(), last: ptr::null(), list }
+        Self { first: ptr::null(), last: ptr::null(), list, len: 0, polled: 0, arrivals: 0 }
     }
 
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.first.is_null()
+    }
+
+    /// Is there anybody whom a receive that must not wait could claim?
+    #[inline]
+    pub(super) fn has_prompt(&self) -> bool {
+        self.len > self.polled
     }
 
     /// The sudogs from first to last. What is read of them is valid under the channel's lock.
@@ -134,42 +151,73 @@ impl WaitQ {
         })
     }
 
-    /// Puts `sg` last.
+    /// Puts `sg` last: it has just come.
     ///
     /// # Safety
     /// `sg` is on no queue, and stays where it is until it is taken off this one.
     pub(super) unsafe fn enqueue(&mut self, sg: *const Sudog) {
-        // SAFETY: `sg` is alive by contract, `last` because it is linked.
+        // SAFETY: the caller's contract.
         unsafe {
-            debug_assert_eq!((*sg).list.get(), List::None, "queued twice");
-            (*sg).list.set(self.list);
-            (*sg).prev.set(self.last);
-            (*sg).next.set(ptr::null());
-            match self.last.as_ref() {
-                None => self.first = sg,
-                Some(last) => last.next.set(sg),
-            }
+            self.arrive(sg);
+            self.append(sg);
         }
-        self.last = sg;
     }
 
-    /// Puts `sg` first: a waiter that had its turn and lost what it was given.
+    /// Puts `sg` last, which goes on counting as having come to another queue.
     ///
     /// # Safety
     /// As for [`enqueue`](Self::enqueue).
-    pub(super) unsafe fn enqueue_front(&mut self, sg: *const Sudog) {
-        // SAFETY: `sg` is alive by contract, `first` because it is linked.
+    pub(super) unsafe fn append(&mut self, sg: *const Sudog) {
+        // SAFETY: `sg` is alive by contract, `last` because it is linked.
+        unsafe { self.link(self.last, sg, ptr::null()) };
+    }
+
+    /// Notes that `sg` has come, without queueing it: a receiver that finds a sender to be paired with at once.
+    ///
+    /// # Safety
+    /// `sg` is alive.
+    pub(super) unsafe fn arrive(&mut self, sg: *const Sudog) {
+        self.arrivals += 1;
+        // SAFETY: the caller's contract.
+        unsafe { (*sg).arrival.set(self.arrivals) };
+    }
+
+    /// Puts `sg` back where it was: a waiter that had its turn and lost what it was given.
+    ///
+    /// # Safety
+    /// As for [`enqueue`](Self::enqueue); it has arrived at this queue before.
+    pub(super) unsafe fn enqueue_again(&mut self, sg: *const Sudog) {
+        // SAFETY: `sg` is alive by contract, the others because they are linked.
+        unsafe {
+            let mut next = self.first;
+            while !next.is_null() && (*next).arrival.get() < (*sg).arrival.get() {
+                next = (*next).next.get();
+            }
+            let prev = next.as_ref().map_or(self.last, |next| next.prev.get());
+            self.link(prev, sg, next);
+        }
+    }
+
+    /// # Safety
+    /// `sg` is alive and on no queue; `prev` and `next` are neighbours on this one, or null at its ends.
+    unsafe fn link(&mut self, prev: *const Sudog, sg: *const Sudog, next: *const Sudog) {
+        // SAFETY: the caller's contract.
         unsafe {
             debug_assert_eq!((*sg).list.get(), List::None, "queued twice");
             (*sg).list.set(self.list);
-            (*sg).prev.set(ptr::null());
-            (*sg).next.set(self.first);
-            match self.first.as_ref() {
-                None => self.last = sg,
-                Some(first) => first.prev.set(sg),
+            (*sg).prev.set(prev);
+            (*sg).next.set(next);
+            match prev.as_ref() {
+                None => self.first = sg,
+                Some(prev) => prev.next.set(sg),
             }
+            match next.as_ref() {
+                None => self.last = sg,
+                Some(next) => next.prev.set(sg),
+            }
+            self.len += 1;
+            self.polled += usize::from((*sg).polled);
         }
-        self.first = sg;
     }
 
     /// Takes `sg` off the queue, wherever in it it is. False if it is not on this queue any more.
@@ -192,6 +240,8 @@ impl WaitQ {
                 None => self.last = prev,
                 Some(next) => next.prev.set(prev),
             }
+            self.len -= 1;
+            self.polled -= usize::from((*sg).polled);
         }
         true
     }
@@ -218,20 +268,36 @@ impl WaitQ {
         !self.first.is_null() && unsafe { (*self.first).is_lazy() }
     }
 
-    /// Takes the last waiter off the queue, unclaimed.
-    pub(super) fn pop_last(&mut self) -> Option<*const Sudog> {
-        let sg = self.last;
+    /// The first wait that could be claimed now; arms of selects that have fired are taken off on the way.
+    pub(super) fn first_pending(&mut self) -> Option<*const Wait> {
+        while !self.first.is_null() {
+            let sg = self.first;
+            // SAFETY: it is linked, so it and its wait are alive.
+            unsafe {
+                if (*(*sg).wait).is_pending() {
+                    return Some((*sg).wait);
+                }
+                self.unlink(sg);
+            }
+        }
+        None
+    }
+
+    /// Takes the first waiter off the queue, unclaimed.
+    pub(super) fn pop(&mut self) -> Option<*const Sudog> {
+        let sg = self.first;
         // SAFETY: it is linked, so it is alive.
         (!sg.is_null()).then(|| unsafe { self.unlink(sg) })?;
         Some(sg)
     }
 
-    /// As [`dequeue`](Self::dequeue), passing over the arms of one wait: a select never meets itself.
-    pub(super) fn dequeue_not_of(&mut self, wait: *const Wait) -> Option<*const Sudog> {
+    /// As [`dequeue`](Self::dequeue), passing over those that `suits` does not like.
+    #[cold]
+    pub(super) fn dequeue_if(&mut self, suits: impl Fn(&Sudog) -> bool) -> Option<*const Sudog> {
         for sg in self.iter() {
             // SAFETY: as in `dequeue`; the iterator has moved past `sg` before it is unlinked.
             unsafe {
-                if !Wait::is((*sg).wait, wait) {
+                if suits(&*sg) {
                     self.unlink(sg);
                     if Wait::claim((*sg).wait) {
                         return Some(sg);

@@ -386,6 +386,11 @@ impl Wait {
         std::ptr::eq(this, other)
     }
 
+    /// Could it be claimed at this moment? Others may claim a select the next.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.word.load(Ordering::Relaxed) & PHASE == PENDING
+    }
+
     pub(crate) fn is_select(&self) -> bool {
         self.select
     }

@@ -114,6 +114,22 @@ impl<T> Queued<T> {
         Self::new(Reason::ChanSend, None, true)
     }
 
+    /// The same as an async task.
+    pub(crate) fn lazy_task() -> Self {
+        let queued = Self::lazy();
+        // SAFETY: nobody else knows the frame yet.
+        unsafe { (*queued.frame).sg.polled = true };
+        queued
+    }
+
+    /// A watcher.
+    pub(crate) fn watcher(interest: usize) -> Self {
+        let queued = Self::receive();
+        // SAFETY: nobody else knows the frame yet.
+        unsafe { (*queued.frame).sg.interest = interest };
+        queued
+    }
+
     pub(crate) fn done(&self) -> Option<Outcome> {
         self.wait.done().map(|Done { outcome, .. }| outcome)
     }
@@ -139,6 +155,10 @@ impl<T> Deref for Queued<T> {
 
 impl<T> Drop for Queued<T> {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Perhaps still queued: then the frame must stay.
+            return;
+        }
         assert_eq!(self.sg.list(), List::None, "dropped while queued");
         // SAFETY: the frame is ours alone, since it is on no queue; the pull is, unless the wait has ended.
         unsafe {
@@ -154,24 +174,34 @@ impl<T> Drop for Queued<T> {
 
 /// Starts a receive: the value, the refusal, or a queued receive.
 pub(crate) fn start_recv<T>(chan: &Hchan<T>) -> Result<Result<T, Refusal>, Queued<T>> {
-    let queued = Queued::<T>::receive();
+    start_recv_as(chan, Queued::receive())
+}
+
+/// Starts a receive that waits for nothing but a sender with which it was paired.
+pub(crate) fn start_try_recv<T>(chan: &Hchan<T>) -> Result<Result<T, Refusal>, Queued<T>> {
+    let queued = Queued::receive();
+    // SAFETY: nobody else knows the frame yet.
+    unsafe { (*queued.frame).sg.nonblocking = true };
+    start_recv_as(chan, queued)
+}
+
+fn start_recv_as<T>(chan: &Hchan<T>, queued: Queued<T>) -> Result<Result<T, Refusal>, Queued<T>> {
+    let nonblocking = queued.sg.nonblocking;
     let mut c = chan.lock();
     // SAFETY: the slot may be written; the queued operation stays where it is.
     unsafe {
-        let ready = match Sudog::with_slot(&queued.sg, |slot| c.recv_now(slot)) {
+        let ready = match Sudog::with_slot(&queued.sg, |slot| c.recv_now(slot, nonblocking)) {
             RecvNow::Got(ready) => {
                 c.leave(ready).fire();
                 return Ok(Ok(queued.take()));
             }
             RecvNow::Closed => return Ok(Err(Refusal::Closed)),
+            RecvNow::Empty if nonblocking => return Ok(Err(Refusal::Blocked)),
             RecvNow::Empty => {
                 c.recvq.enqueue(&raw const queued.sg);
                 Ready::NOBODY
             }
-            RecvNow::Lazy(sender) => {
-                (*sender).ticket.set(c.pair(&raw const queued.sg));
-                Sudog::finish(sender, Outcome::Paired)
-            }
+            RecvNow::Lazy(sender) => c.pair_arriving(&raw const queued.sg, sender),
         };
         c.leave(ready).fire();
     }
@@ -252,6 +282,22 @@ impl<T> Select<T> {
     pub(crate) fn done(&self) -> Option<Done> {
         // SAFETY: the wait lives until `leave`.
         unsafe { (*self.wait).done() }
+    }
+
+    /// Another channel claims the select: its arms here have lost, and are still queued. False if it had been claimed.
+    pub(crate) fn claim_elsewhere(&self) -> bool {
+        // SAFETY: the wait lives until `leave`; the claim of another channel needs that channel's lock, not ours.
+        unsafe {
+            let claimed = Wait::claim(self.wait);
+            if claimed {
+                Wait::finish(self.wait, Outcome::Retry, u16::MAX).fire();
+            }
+            claimed
+        }
+    }
+
+    pub(crate) fn handoff(&self, arm: usize) -> u64 {
+        self.arm(arm).sg.handoff.get()
     }
 
     pub(crate) fn ticket(&self, arm: usize) -> u64 {

@@ -5,6 +5,8 @@
 
 mod callback;
 #[cfg(not(any(gochan_loom, gochan_shuttle)))]
+mod differential;
+#[cfg(not(any(gochan_loom, gochan_shuttle)))]
 mod handshake;
 #[cfg(gochan_loom)]
 mod loom;
