@@ -162,9 +162,25 @@ impl<T> Hchan<T> {
         if word & WRITABLE == 0 && matches!(patience, Patience::Try) {
             return Err(Refusal::Blocked);
         }
+        let mut state = self.lock.lock();
+        // SAFETY: the value is the caller's to give away.
+        if unsafe { state.push_quickly(self, elem) } {
+            return Ok(Ready::NOBODY);
+        }
+        // SAFETY: the caller's contract.
+        unsafe { self.chansend_slow(Locked::of(self, state), elem, patience, at) }
+    }
+
+    #[cold]
+    unsafe fn chansend_slow<'a>(
+        &'a self,
+        mut c: Locked<'a, T>,
+        elem: *mut T,
+        patience: Patience,
+        at: &'static Location<'static>,
+    ) -> Result<Ready, Refusal> {
         let mut spare = None;
         loop {
-            let mut c = self.lock();
             // SAFETY: the value is the caller's to give away.
             match unsafe { c.send_now(elem, &mut spare) } {
                 SendNow::Sent(ready) => return Ok(c.leave(ready)),
@@ -179,6 +195,7 @@ impl<T> Hchan<T> {
                 // SAFETY: the caller's contract.
                 SendNow::Full => return unsafe { self.park_sender(c, elem, patience, at) },
             }
+            c = self.lock();
         }
     }
 
@@ -219,20 +236,38 @@ impl<T> Hchan<T> {
         patience: Patience,
         at: &'static Location<'static>,
     ) -> Result<Ready, Refusal> {
-        loop {
-            // Refusal without the lock, as in `chansend`: one word, so "closed" and "nothing to receive" are of one
-            // moment. Closed and empty is for good - after close only a value that a cancelled receive gives back can
-            // appear, and that is as if it had come a moment later - so a blocking receive may take it from here too.
-            let word = self.word();
-            if word & READABLE == 0 {
-                if word & CLOSED != 0 {
-                    return Err(Refusal::Closed);
-                }
-                if matches!(patience, Patience::Try) {
-                    return Err(Refusal::Blocked);
-                }
+        // Refusal without the lock, as in `chansend`: one word, so "closed" and "nothing to receive" are of one moment.
+        // Closed and empty is for good - after close only a value that a cancelled receive gives back can appear, and
+        // that is as if it had come a moment later - so a blocking receive may take it from here too.
+        let word = self.word();
+        if word & READABLE == 0 {
+            if word & CLOSED != 0 {
+                return Err(Refusal::Closed);
             }
-            let mut c = self.lock();
+            if matches!(patience, Patience::Try) {
+                return Err(Refusal::Blocked);
+            }
+        }
+        let mut state = self.lock.lock();
+        // SAFETY: the room is the caller's.
+        if let Some(block) = unsafe { state.pop_quickly(self, room) } {
+            drop(state);
+            drop(block);
+            return Ok(Ready::NOBODY);
+        }
+        // SAFETY: the caller's contract.
+        unsafe { self.chanrecv_slow(Locked::of(self, state), room, patience, at) }
+    }
+
+    #[cold]
+    unsafe fn chanrecv_slow<'a>(
+        &'a self,
+        mut c: Locked<'a, T>,
+        room: *mut T,
+        patience: Patience,
+        at: &'static Location<'static>,
+    ) -> Result<Ready, Refusal> {
+        loop {
             // SAFETY: the room is the caller's.
             let sender = match unsafe { c.recv_now(room, matches!(patience, Patience::Try)) } {
                 RecvNow::Got(ready) => return Ok(c.leave(ready)),
@@ -248,7 +283,7 @@ impl<T> Hchan<T> {
             }
             panic.fire();
             match outcome {
-                Some(Outcome::Retry) => {}
+                Some(Outcome::Retry) => c = self.lock(),
                 Some(_) => return Err(Refusal::Closed),
                 None => return Err(Refusal::Blocked),
             }

@@ -26,6 +26,9 @@ pub(super) const LEN_MAX: usize = usize::MAX >> LEN_SHIFT;
 /// What the lock protects.
 pub(super) struct State<T> {
     pub(super) closed: bool,
+    /// Somebody is queued, or values have come back: the quick paths are not for this. Kept by [`Locked`], since nothing
+    /// else changes it.
+    busy: bool,
     pub(super) buf: Ring<T>,
     /// Slots granted to senders whose value does not exist yet.
     pub(super) reserved: usize,
@@ -50,6 +53,7 @@ impl<T> State<T> {
     pub(super) fn new() -> Self {
         Self {
             closed: false,
+            busy: false,
             buf: Ring::new(),
             reserved: 0,
             handoffs: 0,
@@ -70,6 +74,52 @@ impl<T> State<T> {
         self.buf.len() > 0 || !self.returned.is_empty()
     }
 
+    fn is_busy(&self) -> bool {
+        !(self.recvq.is_empty() && self.sendq.is_empty() && self.watchers.is_empty() && self.returned.is_empty())
+    }
+
+    /// chansend where nobody waits and there is room: a section of its own, small enough to be inlined.
+    ///
+    /// # Safety
+    /// `elem` is a value that the caller gives away if this returns true.
+    #[inline]
+    pub(super) unsafe fn push_quickly(&mut self, chan: &Hchan<T>, elem: *const T) -> bool {
+        if self.busy || self.closed || !self.has_slot(chan.cap) || !self.buf.has_room() {
+            return false;
+        }
+        // SAFETY: there is room.
+        unsafe { self.buf.push(elem) };
+        self.publish(chan);
+        true
+    }
+
+    /// chanrecv where nobody waits and there is a value. A block that has become superfluous is for the caller to free
+    /// behind the section.
+    ///
+    /// # Safety
+    /// `room` may be written.
+    #[inline]
+    pub(super) unsafe fn pop_quickly(&mut self, chan: &Hchan<T>, room: *mut T) -> Option<Option<Block<T>>> {
+        if self.busy || self.buf.len() == 0 {
+            return None;
+        }
+        self.handoffs += 1;
+        // SAFETY: there is a value.
+        let block = unsafe { self.buf.pop(room) };
+        self.publish(chan);
+        Some(block)
+    }
+
+    /// Publishes the summary word (I11).
+    #[inline]
+    fn publish(&self, chan: &Hchan<T>) -> usize {
+        let word = self.summary(chan.cap);
+        // Release: who reads the word has seen what happened before it was published, close above all.
+        chan.summary.store(word, Ordering::Release);
+        word
+    }
+
+    #[inline]
     pub(super) fn summary(&self, cap: usize) -> usize {
         let mut word = self.buf.len().min(LEN_MAX) << LEN_SHIFT;
         if self.has_value() || (!self.closed && self.sendq.has_prompt()) {
@@ -143,7 +193,13 @@ impl<T> Drop for Locked<'_, T> {
 impl<'a, T> Locked<'a, T> {
     #[inline]
     pub(super) fn enter(chan: &'a Hchan<T>) -> Self {
-        Self { chan, state: ManuallyDrop::new(chan.lock.lock()), blocks: None, nodes: None }
+        Self::of(chan, chan.lock.lock())
+    }
+
+    /// The section of somebody who has the lock already.
+    #[inline]
+    pub(super) fn of(chan: &'a Hchan<T>, guard: Guard<'a, State<T>>) -> Self {
+        Self { chan, state: ManuallyDrop::new(guard), blocks: None, nodes: None }
     }
 
     /// Leaves the section, which owes `ready`, and returns all wake-ups that are owed now. For who must put a value in
@@ -171,10 +227,8 @@ impl<'a, T> Locked<'a, T> {
     /// Publishes the summary word (I11).
     #[inline]
     fn publish(&mut self) -> usize {
-        let word = self.state.summary(self.chan.cap);
-        // Release: who reads the word has seen what happened before it was published, close above all.
-        self.chan.summary.store(word, Ordering::Release);
-        word
+        self.state.busy = self.state.is_busy();
+        self.state.publish(self.chan)
     }
 
     /// Publishes and unlocks; returns the wake-ups of those who watch for what is ready now.

@@ -181,14 +181,22 @@ impl Ready {
 impl Drop for Ready {
     #[inline]
     fn drop(&mut self) {
-        match self.0.take() {
-            None => {}
-            Some(Waiter::Thread(thread)) => thread.unpark(),
-            Some(Waiter::Task(waker)) => waker.wake(),
-            Some(Waiter::Goroutine(g)) => g.ready(),
+        if let Some(waiter) = self.0.take() {
+            waiter.wake();
+        }
+    }
+}
+
+impl Waiter {
+    #[cold]
+    fn wake(self) {
+        match self {
+            Self::Thread(thread) => thread.unpark(),
+            Self::Task(waker) => waker.wake(),
+            Self::Goroutine(g) => g.ready(),
             // Should one panic, the drop of the vector wakes the rest.
-            Some(Waiter::Several(all)) => drop(all),
-            Some(Waiter::Panicked(payload)) => {
+            Self::Several(all) => drop(all),
+            Self::Panicked(payload) => {
                 if !std::thread::panicking() {
                     resume_unwind(payload);
                 }
