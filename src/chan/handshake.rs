@@ -150,7 +150,8 @@ impl<T> Hchan<T> {
         if number.is_none() {
             if c.closed {
                 drop(c);
-                return Err(node.into_value());
+                // SAFETY: the node has just been made, and is on no list.
+                return Err(unsafe { node.take_value() });
             }
             node.set_number(c.next_handoff());
         }

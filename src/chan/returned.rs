@@ -19,8 +19,11 @@ impl<T> Node<T> {
     }
 
     /// The value of a node that is off the list and still has it.
-    pub(super) fn into_value(self: Box<Self>) -> T {
-        // SAFETY: the caller made the node; a node does not drop its value.
+    ///
+    /// # Safety
+    /// The value is the caller's, and is taken once.
+    pub(super) unsafe fn take_value(&self) -> T {
+        // SAFETY: the caller's contract; a node does not drop its value.
         unsafe { self.value.assume_init_read() }
     }
 
@@ -96,7 +99,7 @@ impl<T> Iterator for Returned<T> {
         let mut node = self.first.take()?;
         self.first = node.next.take();
         // SAFETY: as in `pop`.
-        Some(unsafe { node.value.assume_init_read() })
+        Some(unsafe { node.take_value() })
     }
 }
 

@@ -86,7 +86,7 @@ impl<T> Block<T> {
     #[inline]
     const fn offset() -> usize {
         let align = std::mem::align_of::<T>();
-        (std::mem::size_of::<Header>() + align - 1) / align * align
+        std::mem::size_of::<Header>().div_ceil(align) * align
     }
 }
 

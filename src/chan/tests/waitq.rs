@@ -8,12 +8,12 @@ fn wait(reason: Reason) -> Wait {
     Wait::new(reason, Location::caller())
 }
 
-fn sudogs(wait: &Wait, n: u16) -> Vec<Box<Sudog>> {
-    (0..n).map(|arm| Box::new(Sudog::new(wait, arm, std::ptr::null_mut()))).collect()
+fn sudogs(wait: &Wait, n: u16) -> Vec<Sudog> {
+    (0..n).map(|arm| Sudog::new(wait, arm, std::ptr::null_mut())).collect()
 }
 
-fn order(q: &WaitQ, of: &[Box<Sudog>]) -> Vec<usize> {
-    q.iter().map(|sg| of.iter().position(|other| std::ptr::eq(&**other, sg)).unwrap()).collect()
+fn order(q: &WaitQ, of: &[Sudog]) -> Vec<usize> {
+    q.iter().map(|sg| of.iter().position(|other| std::ptr::eq(other, sg)).unwrap()).collect()
 }
 
 #[test]
@@ -24,21 +24,21 @@ fn is_fifo_and_gives_up_anybody() {
     // SAFETY: the sudogs outlive the queue's use of them.
     unsafe {
         for sg in &all {
-            q.enqueue(&raw const **sg);
+            q.enqueue(&raw const *sg);
         }
         assert_eq!(order(&q, &all), [0, 1, 2, 3, 4, 5]);
         for gone in [2, 0, 5] {
-            assert!(q.unlink(&raw const *all[gone]), "from the middle, the head, the tail");
-            assert!(!q.unlink(&raw const *all[gone]), "already removed");
+            assert!(q.unlink(&raw const all[gone]), "from the middle, the head, the tail");
+            assert!(!q.unlink(&raw const all[gone]), "already removed");
         }
         assert_eq!(order(&q, &all), [1, 3, 4]);
         // Back to where they were, in whatever order they come back.
         for back in [5, 0, 2] {
-            q.enqueue_again(&raw const *all[back]);
+            q.enqueue_again(&raw const all[back]);
         }
         assert_eq!(order(&q, &all), [0, 1, 2, 3, 4, 5]);
-        for expected in 0..6 {
-            assert!(std::ptr::eq(q.dequeue().unwrap(), &*all[expected]));
+        for sg in &all {
+            assert!(std::ptr::eq(q.dequeue().unwrap(), sg));
         }
         assert!(q.dequeue().is_none() && q.is_empty());
     }
@@ -52,13 +52,13 @@ fn passes_over_arms_that_lost() {
     // SAFETY: the sudogs and their waits outlive the queue's use of them.
     unsafe {
         for sg in [&lost[0], &lost[1], &live[0], &lost[2], &live[1]] {
-            q.enqueue(&raw const **sg);
+            q.enqueue(&raw const *sg);
         }
         assert!(Wait::claim(&raw const fired));
         assert!(!Wait::claim(&raw const fired), "claimed twice");
         Wait::finish(&raw const fired, Outcome::Retry, 7).fire();
         assert_eq!(fired.done().map(|done| (done.outcome, done.arm)), Some((Outcome::Retry, 7)));
-        assert!(std::ptr::eq(q.dequeue().unwrap(), &*live[0]));
+        assert!(std::ptr::eq(q.dequeue().unwrap(), &live[0]));
         // The claim took the other arm along.
         assert!(q.dequeue().is_none() && q.is_empty());
         assert_eq!(lost[2].list(), List::None);
@@ -73,13 +73,13 @@ fn counts_who_must_be_polled() {
     let mut q = WaitQ::new(List::Senders);
     // SAFETY: the sudogs outlive the queue's use of them.
     unsafe {
-        q.enqueue(&raw const *all[0]);
+        q.enqueue(&raw const all[0]);
         assert!(!q.has_prompt() && !q.is_empty());
-        q.enqueue(&raw const *all[1]);
+        q.enqueue(&raw const all[1]);
         assert!(q.has_prompt());
-        assert!(std::ptr::eq(q.dequeue_if(|sg| !sg.polled).unwrap(), &*all[1]));
+        assert!(std::ptr::eq(q.dequeue_if(|sg| !sg.polled).unwrap(), &all[1]));
         assert!(!q.has_prompt());
-        q.unlink(&raw const *all[0]);
+        q.unlink(&raw const all[0]);
         assert!(q.is_empty());
     }
 }

@@ -1,0 +1,286 @@
+//! `treesum`: digest a whole directory tree in parallel, in the order and the format of
+//! `find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum`.
+//!
+//! The grown-up form of the Go blog's "Pipelines and cancellation". Every stage is a thread, every
+//! arrow a bounded channel:
+//!
+//! ```text
+//!   walker --paths--> N workers --results--> collector --> stdout
+//!      ^                                        |
+//!      +------------------window----------------+
+//! ```
+//!
+//! **How it ends by itself.** The walker drops its senders after the last file; `paths` closes, so
+//! the workers' loops run dry and they drop their senders of `results`; `results` closes, so the
+//! collector's loop ends too. Nobody has to say so.
+//!
+//! **How it is ended.** Ctrl-C, `--fail-fast` and a reader that went away all do the same: close
+//! every channel ([`Cancel`]). Whoever is blocked on one of them comes back with an error and
+//! leaves; a worker in the middle of a large file looks at `done` between two chunks of it.
+//!
+//! **What it holds.** The collector must keep the results that come before their turn. `window` is
+//! a semaphore made of a channel: the walker puts a token in before it hands a file on, the
+//! collector takes one out after writing a line. So no more than [`WINDOW`] files are anywhere
+//! between the two, and behind one slow file the others stop instead of piling up.
+
+mod digest;
+mod output;
+mod screen;
+mod walk;
+
+use std::convert::Infallible;
+use std::ffi::OsString;
+use std::io;
+use std::panic::resume_unwind;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::{ColorChoice, Parser, value_parser};
+use gochan::{Receiver, Sender, TryRecvError, bounded};
+
+use crate::digest::{Algo, Digest};
+use crate::output::{Collector, End, Format};
+use crate::screen::{Meter, Screen};
+use crate::walk::Walk;
+
+/// Files between the walker and their line of output: with the longest path there is (4 KiB), 16 MiB.
+const WINDOW: usize = 4096;
+
+/// Enough for a worker never to wait for a walker that is reading a directory.
+const QUEUE: usize = 128;
+
+/// After Ctrl-C, how long a thread that is stuck in the kernel may hold up the end.
+const GRACE: Duration = Duration::from_millis(500);
+
+const EXIT_INTERRUPTED: u8 = 128 + 2;
+const EXIT_BROKEN_PIPE: u8 = 128 + 13;
+
+/// Digest every file of a directory tree, in parallel.
+///
+/// Prints what `find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum` prints when run in
+/// DIR: same lines, same order, same escapes.
+#[derive(Parser)]
+#[command(name = "treesum", after_help = EXIT_CODES)]
+struct Args {
+    /// The tree to digest [default: the Rust toolchain's own, `rustc --print sysroot`]
+    dir: Option<PathBuf>,
+
+    /// Threads that read and digest [default: one per available core]
+    #[arg(short, long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024))]
+    workers: Option<u16>,
+
+    /// What to compute
+    #[arg(short, long, value_enum, default_value_t)]
+    algo: Algo,
+
+    /// One JSON object per line; a name that is not UTF-8 has all its bytes in `path_hex`
+    #[arg(long)]
+    json: bool,
+
+    /// Stop at the first file or directory, in order of output, that cannot be read
+    #[arg(long)]
+    fail_fast: bool,
+
+    /// Colour of the messages on stderr
+    #[arg(long, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
+    color: ColorChoice,
+
+    /// End with a line of figures on stderr
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 every file was digested; 1 something could not be read (or written); 2 bad usage;
+130 ended by Ctrl-C; 141 the reader of stdout went away.";
+
+/// A file on its way to a worker, with its place in the output.
+struct Job {
+    seq: u64,
+    path: PathBuf,
+}
+
+/// A line of output, or of complaint, on its way to the collector.
+struct Outcome {
+    seq: u64,
+    path: PathBuf,
+    result: io::Result<Digest>,
+}
+
+/// Go's `done` channel: nobody ever sends on it, closing it is the news.
+#[derive(Clone)]
+struct Done {
+    /// Dropping the last sender would close it.
+    _open: Sender<Infallible>,
+    done: Receiver<Infallible>,
+}
+
+impl Done {
+    fn new() -> Self {
+        let (_open, done) = bounded(0);
+        Done { _open, done }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.done.try_recv() == Err(TryRecvError::Disconnected)
+    }
+}
+
+/// Everything a stage may be blocked on. Receivers only: a sender kept here would keep its channel
+/// from closing when the stage that feeds it is through.
+#[derive(Clone)]
+struct Cancel {
+    done: Done,
+    window: Receiver<()>,
+    paths: Receiver<Job>,
+    results: Receiver<Outcome>,
+}
+
+impl Cancel {
+    fn all(&self) {
+        // First, so that whoever is thrown out of a channel finds the reason.
+        self.done.done.close();
+        self.window.close();
+        self.paths.close();
+        self.results.close();
+    }
+}
+
+/// Held by whoever the others wait for: if it fell over a bug, they would wait for ever.
+struct CancelOnPanic<'a>(&'a Cancel);
+
+impl Drop for CancelOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.all();
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let screen = Screen::new(args.color);
+    run(&args, &screen).unwrap_or_else(|message| {
+        screen.error(message);
+        ExitCode::FAILURE
+    })
+}
+
+fn run(args: &Args, screen: &Screen) -> Result<ExitCode, String> {
+    let start = Instant::now();
+    let dir = args.dir.clone().map_or_else(sysroot, Ok)?;
+    // Names are relative to the tree, as in find's output, and so is every system call: a path is
+    // too long for us exactly if it is too long for sha256sum.
+    std::env::set_current_dir(&dir).map_err(|error| format!("{dir:?}: {error}"))?;
+
+    let workers = match args.workers {
+        Some(n) => n.into(),
+        None => thread::available_parallelism().map_or(1, usize::from),
+    };
+    let (window_tx, window) = bounded(WINDOW);
+    let (paths_tx, paths) = bounded(QUEUE);
+    let (results_tx, results) = bounded(QUEUE);
+    let cancel = Cancel { done: Done::new(), window: window.clone(), paths: paths.clone(), results: results.clone() };
+    on_ctrl_c(cancel.clone())?;
+
+    let format = if args.json { Format::Json(args.algo) } else { Format::Coreutils };
+    let meter = Meter::default();
+    let mut collector = Collector::new(results, window, format, args.fail_fast, screen, &meter);
+
+    let (end, interrupted, joined) = thread::scope(|scope| {
+        let _panic = CancelOnPanic(&cancel);
+        let done = &cancel.done;
+        let meter = &meter;
+        if screen.has_bar() {
+            scope.spawn(|| meter.survey(Walk::new(done), done));
+        }
+        let to_collector = results_tx.clone();
+        scope.spawn(move || walk(Walk::new(done), &window_tx, &paths_tx, &to_collector));
+        let threads: Vec<_> = (0..workers)
+            .map(|_| {
+                let (paths, results) = (paths.clone(), results_tx.clone());
+                let cancel = &cancel;
+                scope.spawn(move || {
+                    let _panic = CancelOnPanic(cancel);
+                    digest::worker(args.algo, &paths, &results, done, meter);
+                })
+            })
+            .collect();
+        drop(results_tx);
+
+        let end = collector.run();
+        let interrupted = done.is_closed();
+        cancel.all();
+        let mut joined = 0;
+        for thread in threads {
+            thread.join().unwrap_or_else(|panic| resume_unwind(panic));
+            joined += 1;
+        }
+        (end, interrupted, joined)
+    });
+    screen.clear();
+
+    let tally = &collector.tally;
+    if args.verbose {
+        let took = start.elapsed();
+        screen.note(format_args!("{tally} in {took:.2?}; joined {joined} workers"));
+    }
+    Ok(match end {
+        // Before the broken pipe: the terminal interrupts the reader of a pipe as well.
+        _ if interrupted => {
+            screen.error("interrupted");
+            EXIT_INTERRUPTED.into()
+        }
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => EXIT_BROKEN_PIPE.into(),
+        Err(error) => return Err(format!("stdout: {error}")),
+        Ok(End::AtFirstError) => ExitCode::FAILURE,
+        Ok(End::Complete) if tally.errors > 0 => {
+            screen.error(format_args!("{} could not be read", tally.errors));
+            ExitCode::FAILURE
+        }
+        Ok(End::Complete) => ExitCode::SUCCESS,
+    })
+}
+
+/// The first stage: number what is found and hand it on. Ends after the last file, or as soon as
+/// anything it sends on is closed; then it drops all three senders.
+fn walk(walk: Walk, window: &Sender<()>, paths: &Sender<Job>, results: &Sender<Outcome>) {
+    for (seq, found) in (0..).zip(walk) {
+        let sent = window.send(()).is_ok()
+            && match found {
+                Ok(path) => paths.send(Job { seq, path }).is_ok(),
+                // Takes its turn in the output like a file, but there is no work in it.
+                Err((path, error)) => {
+                    let result = Err(error);
+                    results.send(Outcome { seq, path, result }).is_ok()
+                }
+            };
+        if !sent {
+            return;
+        }
+    }
+}
+
+/// Ctrl-C closes everything; `main` then joins its threads and returns. Only if one of them is
+/// beyond reach (a dead network file system, a full pipe that nobody reads) does time run out here.
+fn on_ctrl_c(cancel: Cancel) -> Result<(), String> {
+    ctrlc::set_handler(move || {
+        cancel.all();
+        thread::sleep(GRACE);
+        std::process::exit(EXIT_INTERRUPTED.into());
+    })
+    .map_err(|error| format!("cannot listen for Ctrl-C: {error}"))
+}
+
+/// A large tree that every machine with Rust has.
+fn sysroot() -> Result<PathBuf, String> {
+    let output = Command::new("rustc").args(["--print", "sysroot"]).output();
+    match output {
+        Ok(output) if output.status.success() => String::from_utf8(output.stdout)
+            .map(|path| OsString::from(path.trim_end()).into())
+            .map_err(|error| error.to_string()),
+        _ => Err("rustc --print sysroot failed: name a directory".into()),
+    }
+}
