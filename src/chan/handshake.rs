@@ -32,9 +32,9 @@ pub(crate) enum Offer {
 }
 
 /// The directions that a watcher watches; close wakes every watcher.
-pub(crate) const WATCH_RECV: usize = READABLE | CLOSED;
-pub(crate) const WATCH_SEND: usize = WRITABLE | CLOSED;
-pub(crate) const WATCH_CLOSE: usize = CLOSED;
+pub(crate) const WATCH_RECV: u8 = (READABLE | CLOSED) as u8;
+pub(crate) const WATCH_SEND: u8 = (WRITABLE | CLOSED) as u8;
+pub(crate) const WATCH_CLOSE: u8 = CLOSED as u8;
 
 impl<T> Hchan<T> {
     /// A sender without a value looks for a slot, then for a receiver, else it queues. The slot comes first because a
@@ -64,7 +64,7 @@ impl<T> Hchan<T> {
             }
         }
         // SAFETY: the caller's contract.
-        unsafe { c.sendq.enqueue(sg) };
+        unsafe { c.queue_sender(sg) };
         Offer::Parked
     }
 
@@ -166,7 +166,7 @@ impl<T> Hchan<T> {
     /// `sg` stays where it is until its wait is done or withdrawn.
     pub(crate) unsafe fn watch(&self, sg: &Sudog) -> bool {
         let mut c = self.lock();
-        if c.summary(self.cap) & sg.interest != 0 {
+        if c.summary(self.cap) & usize::from(sg.interest) != 0 {
             return false;
         }
         // SAFETY: the caller's contract.
@@ -185,7 +185,7 @@ impl<T> Hchan<T> {
             Some(Outcome::Completed) => {
                 // SAFETY: the wait is done, so the slot is the owner's, and it holds a value.
                 let value = unsafe { Sudog::with_slot(sg, |slot: *mut T| ptr::read(slot)) };
-                self.give_back(sg.handoff.get(), value);
+                self.give_back(sg.number.get(), value);
                 Ok(())
             }
             Some(_) => Err(Refusal::Closed),
@@ -197,7 +197,7 @@ impl<T> Hchan<T> {
 impl<T> Locked<'_, T> {
     fn take_pair(&mut self, ticket: u64) -> Option<*const Sudog> {
         // SAFETY: linked sudogs are alive.
-        let receiver = self.pairs.iter().find(|&sg| unsafe { (*sg).ticket.get() } == ticket)?;
+        let receiver = self.pairs.iter().find(|&sg| unsafe { (*sg).number.get() } == ticket)?;
         // SAFETY: it is on this queue.
         unsafe { self.pairs.unlink(receiver) };
         Some(receiver)

@@ -76,11 +76,31 @@ pub(crate) enum Refusal {
     Closed,
 }
 
+/// A wait in one place: the sudog and the word that ends it side by side, in one cache line.
+#[repr(C, align(64))]
+struct Plain {
+    sg: Sudog,
+    wait: Wait,
+}
+
+impl Plain {
+    fn new(reason: Reason, at: &'static Location<'static>) -> Self {
+        Self { sg: Sudog::new(ptr::null(), 0, ptr::null_mut()), wait: Wait::new(reason, at) }
+    }
+
+    /// The sudog, ready to be queued. From here on it is reached by this pointer only.
+    fn sudog(&mut self, elem: *mut ()) -> *const Sudog {
+        self.sg.put(&raw const self.wait, elem);
+        &raw const self.sg
+    }
+}
+
 /// The channel.
+#[repr(C)]
 pub(crate) struct Hchan<T> {
     pub(super) summary: AtomicUsize,
-    pub(super) lock: Lock<State<T>>,
     pub(super) cap: usize,
+    pub(super) lock: Lock<State<T>>,
     pub(super) senders: AtomicUsize,
     pub(super) receivers: AtomicUsize,
     spin: Spin,
@@ -207,12 +227,12 @@ impl<T> Hchan<T> {
         patience: Patience,
         at: &'static Location<'static>,
     ) -> Result<Ready, Refusal> {
-        let wait = Wait::new(Reason::ChanSend, at);
-        let sg = &Sudog::new(&wait, 0, elem.cast());
-        // SAFETY: `sg` stays in this frame until `park` has returned.
+        let plain = &mut Plain::new(Reason::ChanSend, at);
+        // SAFETY: `plain` stays in this frame until `park` has returned.
         let (outcome, panic) = unsafe {
-            c.sendq.enqueue(sg);
-            self.park(c.leave(Ready::NOBODY), &wait, sg, patience)
+            let sg = plain.sudog(elem.cast());
+            c.queue_sender(sg);
+            self.park(c.leave(Ready::NOBODY), sg, patience)
         };
         if let Some(Outcome::Completed) = outcome {
             return Ok(panic);
@@ -301,20 +321,19 @@ impl<T> Hchan<T> {
         patience: Patience,
         at: &'static Location<'static>,
     ) -> (Option<Outcome>, Ready) {
-        let wait = Wait::new(Reason::ChanReceive, at);
-        let mut sg = Sudog::new(&wait, 0, room.cast());
-        sg.nonblocking = matches!(patience, Patience::Try);
-        let sg = &sg;
-        // SAFETY: `sg` stays in this frame until `park` has returned. The sender was claimed in this section.
+        let plain = &mut Plain::new(Reason::ChanReceive, at);
+        plain.sg.nonblocking = matches!(patience, Patience::Try);
+        // SAFETY: `plain` stays in this frame until `park` has returned. The sender was claimed in this section.
         unsafe {
+            let sg = plain.sudog(room.cast());
             let ready = match sender {
                 None => {
-                    c.recvq.enqueue(sg);
+                    c.queue_receiver(sg);
                     Ready::NOBODY
                 }
                 Some(sender) => c.pair_arriving(sg, sender),
             };
-            self.park(c.leave(ready), &wait, sg, patience)
+            self.park(c.leave(ready), sg, patience)
         }
     }
 
@@ -322,13 +341,18 @@ impl<T> Hchan<T> {
     /// nothing has happened. A waker that panics ends the waiting; the panic is raised by firing the second result.
     ///
     /// # Safety
-    /// `sg` and `wait` belong to the caller and are queued on this channel. When this returns, they are not.
-    unsafe fn park(&self, owed: Ready, wait: &Wait, sg: &Sudog, patience: Patience) -> (Option<Outcome>, Ready) {
+    /// `sg` and its wait belong to the caller and are queued on this channel. When this returns, they are not.
+    unsafe fn park(&self, owed: Ready, sg: *const Sudog, patience: Patience) -> (Option<Outcome>, Ready) {
         let panic = owed.try_fire();
-        let done =
-            if panic.is_nobody() { wait.park(patience.deadline(), &self.spin, || self.register()) } else { None };
         // SAFETY: the caller's contract.
-        (done.or_else(|| unsafe { self.withdraw(sg) }).map(|done| done.outcome), panic)
+        unsafe {
+            let done = if panic.is_nobody() {
+                (*(*sg).wait()).park(patience.deadline(), &self.spin, || self.register())
+            } else {
+                None
+            };
+            (done.or_else(|| self.withdraw(sg)).map(|done| done.outcome), panic)
+        }
     }
 
     /// Takes a wait back whose owner does not want to wait any longer. `None`: it is withdrawn and nothing has
@@ -336,11 +360,11 @@ impl<T> Hchan<T> {
     ///
     /// # Safety
     /// `sg` belongs to the caller and was enqueued on this channel.
-    pub(super) unsafe fn withdraw(&self, sg: &Sudog) -> Option<Done> {
+    pub(super) unsafe fn withdraw(&self, sg: *const Sudog) -> Option<Done> {
         let mut c = self.lock();
         // SAFETY: the caller's contract.
         let linked = unsafe {
-            match sg.list() {
+            match (*sg).list() {
                 List::None => false,
                 List::Senders => c.sendq.unlink(sg),
                 List::Receivers => c.recvq.unlink(sg),
@@ -354,7 +378,7 @@ impl<T> Hchan<T> {
         if !linked {
             // Who unlinked it finished it in the same locked section, so the end is visible under the lock (I5).
             // SAFETY: the wait is the caller's.
-            return Some(unsafe { (*sg.wait()).done() }.expect("unlinked without an end"));
+            return Some(unsafe { (*(*sg).wait()).done() }.expect("unlinked without an end"));
         }
         // The closer had not come to it yet.
         closed.then_some(Done { outcome: Outcome::Closed, arm: 0 })

@@ -23,7 +23,8 @@ pub(super) const WRITABLE: usize = 1 << 2;
 pub(super) const LEN_SHIFT: u32 = 8;
 pub(super) const LEN_MAX: usize = usize::MAX >> LEN_SHIFT;
 
-/// What the lock protects.
+/// What the lock protects. What every operation touches comes first: it shares two cache lines with the lock.
+#[repr(C)]
 pub(super) struct State<T> {
     pub(super) closed: bool,
     /// Somebody is queued, or values have come back: the quick paths are not for this. Kept by [`Locked`], since nothing
@@ -34,15 +35,17 @@ pub(super) struct State<T> {
     pub(super) reserved: usize,
     /// Counts hand-offs to receives; orders `returned`.
     pub(super) handoffs: u64,
-    /// Counts pairs.
-    pub(super) tickets: u64,
+    /// Counts those who queue.
+    arrivals: u64,
+    pub(super) recvq: WaitQ,
+    pub(super) sendq: WaitQ,
+    pub(super) watchers: WaitQ,
     /// Values that came back.
     pub(super) returned: Returned<T>,
-    pub(super) sendq: WaitQ,
-    pub(super) recvq: WaitQ,
     /// Receivers that were claimed by a sender without a value; each knows its ticket.
     pub(super) pairs: WaitQ,
-    pub(super) watchers: WaitQ,
+    /// Counts pairs.
+    tickets: u64,
 }
 
 // SAFETY: a `State` owns its values; the sudogs that it points to belong to waits whose owners stay until they are
@@ -57,6 +60,7 @@ impl<T> State<T> {
             buf: Ring::new(),
             reserved: 0,
             handoffs: 0,
+            arrivals: 0,
             tickets: 0,
             returned: Returned::new(),
             sendq: WaitQ::new(List::Senders),
@@ -252,7 +256,7 @@ impl<'a, T> Locked<'a, T> {
             for sg in self.state.watchers.iter() {
                 // SAFETY: a linked sudog is alive, and the iterator has moved past it.
                 unsafe {
-                    if (*sg).interest & word != 0 && batch.room() > 0 {
+                    if usize::from((*sg).interest) & word != 0 && batch.room() > 0 {
                         self.state.watchers.unlink(sg);
                         if Wait::claim((*sg).wait()) {
                             batch.push(Sudog::finish(sg, Outcome::Ready));
@@ -342,7 +346,7 @@ impl<'a, T> Locked<'a, T> {
         let number = self.next_handoff();
         // SAFETY: claimed and not finished, so the frame is there and its slot is ours.
         unsafe {
-            (*sg).handoff.set(number);
+            (*sg).number.set(number);
             Sudog::with_slot(sg, |slot| ptr::copy_nonoverlapping(elem, slot, 1));
             Sudog::finish(sg, Outcome::Completed)
         }
@@ -461,10 +465,39 @@ impl<'a, T> Locked<'a, T> {
         let ticket = self.state.tickets;
         // SAFETY: the caller's contract.
         unsafe {
-            (*sg).ticket.set(ticket);
-            self.state.pairs.append(sg);
+            (*sg).number.set(ticket);
+            self.state.pairs.enqueue(sg);
         }
         ticket
+    }
+
+    fn next_arrival(&mut self) -> u64 {
+        self.state.arrivals += 1;
+        self.state.arrivals
+    }
+
+    /// A receiver has come and queues.
+    ///
+    /// # Safety
+    /// `sg` is on no queue, and stays where it is until it is taken off this one.
+    pub(super) unsafe fn queue_receiver(&mut self, sg: *const Sudog) {
+        // SAFETY: the caller's contract.
+        unsafe {
+            (*sg).arrival.set(self.next_arrival());
+            self.state.recvq.enqueue(sg);
+        }
+    }
+
+    /// A sender has come and queues.
+    ///
+    /// # Safety
+    /// As for [`queue_receiver`](Self::queue_receiver).
+    pub(super) unsafe fn queue_sender(&mut self, sg: *const Sudog) {
+        // SAFETY: the caller's contract.
+        unsafe {
+            (*sg).arrival.set(self.next_arrival());
+            self.state.sendq.enqueue(sg);
+        }
     }
 
     /// A receiver that has just come has claimed a sender without a value.
@@ -475,8 +508,8 @@ impl<'a, T> Locked<'a, T> {
     pub(super) unsafe fn pair_arriving(&mut self, receiver: *const Sudog, sender: *const Sudog) -> Ready {
         // SAFETY: the caller's contract.
         unsafe {
-            self.state.recvq.arrive(receiver);
-            (*sender).ticket.set(self.pair(receiver));
+            (*receiver).arrival.set(self.next_arrival());
+            (*sender).number.set(self.pair(receiver));
             Sudog::finish(sender, Outcome::Paired)
         }
     }
@@ -506,7 +539,7 @@ impl<'a, T> Locked<'a, T> {
         unsafe {
             if (*sender).is_lazy() {
                 Wait::pair((*receiver).wait());
-                (*sender).ticket.set(self.pair(receiver));
+                (*sender).number.set(self.pair(receiver));
                 batch.push(Sudog::finish(sender, Outcome::Paired));
             } else {
                 let ready = Sudog::with_slot(sender, |slot| self.hand_to(receiver, slot));
@@ -531,7 +564,7 @@ impl<'a, T> Locked<'a, T> {
                 batch.push(unsafe {
                     if self.state.has_value() {
                         let number = Sudog::with_slot(sg, |slot| self.take_value(slot));
-                        (*sg).handoff.set(number);
+                        (*sg).number.set(number);
                         Sudog::finish(sg, Outcome::Completed)
                     } else {
                         Sudog::finish(sg, Outcome::Closed)

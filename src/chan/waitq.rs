@@ -27,50 +27,54 @@ pub(crate) enum List {
     Watchers,
 }
 
-/// One wait's place in one queue.
+/// One wait's place in one queue. With the wait's word behind it, a cache line.
 #[derive(Debug)]
 pub(crate) struct Sudog {
     next: Cell<*const Sudog>,
     prev: Cell<*const Sudog>,
-    list: Cell<List>,
     wait: *const Wait,
-    arm: u16,
-    /// A receiver that does not want to wait for more than the sender it was paired with.
-    pub(super) nonblocking: bool,
-    /// A sender without a value that is an async task: nobody who must not wait waits for it to be polled.
-    pub(super) polled: bool,
-    /// What a watcher watches for: bits of the channel's summary word.
-    pub(super) interest: usize,
     /// The value to take (sender) or the room for one (receiver), in the owner's frame; null for a sender whose value
     /// does not exist yet. The cell stands for the memory behind the pointer: access to the slot goes through it, and
     /// so a model checker sees it.
     elem: UnsafeCell<*mut ()>,
-    /// The pair that this sudog is one side of.
-    pub(super) ticket: Cell<u64>,
-    /// When this receiver came: its place in the queue, should it have to go back there.
-    arrival: Cell<u64>,
-    /// The number of the hand-off that filled this receiver's slot: the order of values that come back.
-    pub(super) handoff: Cell<u64>,
+    /// When this waiter came to its queue: its place, should it have to go back there.
+    pub(super) arrival: Cell<u64>,
+    /// The ticket of the pair that this is one side of; for a receiver whose slot was filled, the number of that
+    /// hand-off, which orders the values that come back.
+    pub(super) number: Cell<u64>,
+    arm: u16,
+    list: Cell<List>,
+    /// What a watcher watches for: bits of the channel's summary word.
+    pub(super) interest: u8,
+    /// A receiver that does not want to wait for more than the sender it was paired with.
+    pub(super) nonblocking: bool,
+    /// A sender without a value that is an async task: nobody who must not wait waits for it to be polled.
+    pub(super) polled: bool,
     _pinned: PhantomPinned,
 }
 
 impl Sudog {
-    pub(crate) fn new(wait: &Wait, arm: u16, elem: *mut ()) -> Self {
+    pub(crate) fn new(wait: *const Wait, arm: u16, elem: *mut ()) -> Self {
         Self {
             next: Cell::new(ptr::null()),
             prev: Cell::new(ptr::null()),
-            list: Cell::new(List::None),
             wait,
+            elem: UnsafeCell::new(elem),
+            arrival: Cell::new(0),
+            number: Cell::new(0),
             arm,
+            list: Cell::new(List::None),
+            interest: 0,
             nonblocking: false,
             polled: false,
-            interest: 0,
-            elem: UnsafeCell::new(elem),
-            ticket: Cell::new(0),
-            arrival: Cell::new(0),
-            handoff: Cell::new(0),
             _pinned: PhantomPinned,
         }
+    }
+
+    /// Points the sudog to its wait and its slot, which are where they will stay.
+    pub(crate) fn put(&mut self, wait: *const Wait, elem: *mut ()) {
+        self.wait = wait;
+        self.elem = UnsafeCell::new(elem);
     }
 
     pub(crate) fn list(&self) -> List {
@@ -116,17 +120,14 @@ impl Sudog {
 pub(crate) struct WaitQ {
     first: *const Sudog,
     last: *const Sudog,
+    /// How many are queued that are not async tasks without a value.
+    prompt: u32,
     list: List,
-    /// How many are queued, and how many of them are async tasks without a value.
-    len: usize,
-    polled: usize,
-    /// Counts arrivals.
-    arrivals: u64,
 }
 
 impl WaitQ {
     pub(super) const fn new(list: List) -> Self {
-        Self { first: ptr::null(), last: ptr::null(), list, len: 0, polled: 0, arrivals: 0 }
+        Self { first: ptr::null(), last: ptr::null(), prompt: 0, list }
     }
 
     #[inline]
@@ -137,7 +138,7 @@ impl WaitQ {
     /// Is there anybody whom a receive that must not wait could claim?
     #[inline]
     pub(super) fn has_prompt(&self) -> bool {
-        self.len > self.polled
+        self.prompt > 0
     }
 
     /// The sudogs from first to last. What is read of them is valid under the channel's lock.
@@ -151,41 +152,19 @@ impl WaitQ {
         })
     }
 
-    /// Puts `sg` last: it has just come.
+    /// Puts `sg` last.
     ///
     /// # Safety
     /// `sg` is on no queue, and stays where it is until it is taken off this one.
     pub(super) unsafe fn enqueue(&mut self, sg: *const Sudog) {
-        // SAFETY: the caller's contract.
-        unsafe {
-            self.arrive(sg);
-            self.append(sg);
-        }
-    }
-
-    /// Puts `sg` last, which goes on counting as having come to another queue.
-    ///
-    /// # Safety
-    /// As for [`enqueue`](Self::enqueue).
-    pub(super) unsafe fn append(&mut self, sg: *const Sudog) {
         // SAFETY: `sg` is alive by contract, `last` because it is linked.
         unsafe { self.link(self.last, sg, ptr::null()) };
-    }
-
-    /// Notes that `sg` has come, without queueing it: a receiver that finds a sender to be paired with at once.
-    ///
-    /// # Safety
-    /// `sg` is alive.
-    pub(super) unsafe fn arrive(&mut self, sg: *const Sudog) {
-        self.arrivals += 1;
-        // SAFETY: the caller's contract.
-        unsafe { (*sg).arrival.set(self.arrivals) };
     }
 
     /// Puts `sg` back where it was: a waiter that had its turn and lost what it was given.
     ///
     /// # Safety
-    /// As for [`enqueue`](Self::enqueue); it has arrived at this queue before.
+    /// As for [`enqueue`](Self::enqueue). All on this queue know their arrivals.
     pub(super) unsafe fn enqueue_again(&mut self, sg: *const Sudog) {
         // SAFETY: `sg` is alive by contract, the others because they are linked.
         unsafe {
@@ -215,8 +194,7 @@ impl WaitQ {
                 None => self.last = sg,
                 Some(next) => next.prev.set(sg),
             }
-            self.len += 1;
-            self.polled += usize::from((*sg).polled);
+            self.prompt += u32::from(!(*sg).polled);
         }
     }
 
@@ -240,8 +218,7 @@ impl WaitQ {
                 None => self.last = prev,
                 Some(next) => next.prev.set(prev),
             }
-            self.len -= 1;
-            self.polled -= usize::from((*sg).polled);
+            self.prompt -= u32::from(!(*sg).polled);
         }
         true
     }

@@ -247,16 +247,17 @@ impl Batch {
     }
 }
 
-/// The record of one wait, in the waiter's frame.
+/// The record of one wait, in the waiter's frame. What others touch while the waiter looks comes first.
+#[repr(C)]
 pub(crate) struct Wait {
     word: AtomicU32,
-    /// Written by the owner before it sets ASLEEP, moved out by who ends the wait, before DONE.
-    waiter: UnsafeCell<Option<Waiter>>,
-    /// When the owner fell asleep, in nanoseconds since [`epoch`]; 0 while it is awake.
-    asleep_since: AtomicU64,
     select: bool,
     reason: Reason,
     location: &'static Location<'static>,
+    /// When the owner fell asleep, in nanoseconds since the first wait of the process; 0 while it is awake.
+    asleep_since: AtomicU64,
+    /// Written by the owner before it sets ASLEEP, moved out by who ends the wait, before DONE.
+    waiter: UnsafeCell<Option<Waiter>>,
 }
 
 impl Wait {

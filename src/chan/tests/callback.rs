@@ -123,7 +123,7 @@ impl<T> Queued<T> {
     }
 
     /// A watcher.
-    pub(crate) fn watcher(interest: usize) -> Self {
+    pub(crate) fn watcher(interest: u8) -> Self {
         let queued = Self::receive();
         // SAFETY: nobody else knows the frame yet.
         unsafe { (*queued.frame).sg.interest = interest };
@@ -198,7 +198,7 @@ fn start_recv_as<T>(chan: &Hchan<T>, queued: Queued<T>) -> Result<Result<T, Refu
             RecvNow::Closed => return Ok(Err(Refusal::Closed)),
             RecvNow::Empty if nonblocking => return Ok(Err(Refusal::Blocked)),
             RecvNow::Empty => {
-                c.recvq.enqueue(&raw const queued.sg);
+                c.queue_receiver(&raw const queued.sg);
                 Ready::NOBODY
             }
             RecvNow::Lazy(sender) => c.pair_arriving(&raw const queued.sg, sender),
@@ -228,7 +228,7 @@ pub(crate) fn start_send<T>(chan: &Hchan<T>, value: T) -> Result<Result<(), T>, 
                 }
                 SendNow::Crowded => chan.settle_and_leave(c, Batch::new()),
                 SendNow::Full => {
-                    c.sendq.enqueue(&raw const queued.sg);
+                    c.queue_sender(&raw const queued.sg);
                     drop(c);
                     return Err(queued);
                 }
@@ -266,8 +266,10 @@ impl<T> Select<T> {
                 let slot = Sudog::with_slot(&raw const (*frame).sg, |slot: *mut T| slot);
                 (*frame).sg = Sudog::new(&*wait, index as u16, slot.cast());
                 let mut c = chan.lock();
-                let queue = if arm == Arm::Recv { &mut c.recvq } else { &mut c.sendq };
-                queue.enqueue(&raw const (*frame).sg);
+                match arm {
+                    Arm::Recv => c.queue_receiver(&raw const (*frame).sg),
+                    Arm::Send => c.queue_sender(&raw const (*frame).sg),
+                }
             }
             frame
         };
@@ -297,11 +299,11 @@ impl<T> Select<T> {
     }
 
     pub(crate) fn handoff(&self, arm: usize) -> u64 {
-        self.arm(arm).sg.handoff.get()
+        self.arm(arm).sg.number.get()
     }
 
     pub(crate) fn ticket(&self, arm: usize) -> u64 {
-        self.arm(arm).sg.ticket.get()
+        self.arm(arm).sg.number.get()
     }
 
     /// The arm on which a receive was completed, and its value.

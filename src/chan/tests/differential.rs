@@ -94,7 +94,7 @@ impl Both {
             };
             let ticket = match &waiting {
                 Waiting::Select(select) => select.ticket(arm.into()),
-                Waiting::Lazy(queued) => queued.sg.ticket.get(),
+                Waiting::Lazy(queued) => queued.sg.number.get(),
                 _ => 0,
             };
             let completion = match (outcome, &waiting) {
@@ -102,7 +102,7 @@ impl Both {
                 // SAFETY: a sender that was closed upon has its value; a receive that was completed has one.
                 (Outcome::Closed, Waiting::Send(queued)) => Completion::SendClosed(unsafe { queued.take() }),
                 (Outcome::Completed, Waiting::Recv(queued)) => Completion::Received(Handed {
-                    number: queued.sg.handoff.get() as u32,
+                    number: queued.sg.number.get() as u32,
                     // SAFETY: as above.
                     value: unsafe { queued.take() },
                 }),

@@ -34,7 +34,7 @@ fn hooked_recv(chan: &Hchan<u32>, hook: impl Fn() + Send + Sync + 'static) -> &'
     let slot = Box::leak(Box::new(0_u32));
     let sg: &'static Sudog = Box::leak(Box::new(Sudog::new(wait, 0, std::ptr::from_mut(slot).cast())));
     // SAFETY: everything is leaked, so it stays.
-    unsafe { chan.lock().recvq.enqueue(sg) };
+    unsafe { chan.lock().queue_receiver(sg) };
     wait
 }
 
@@ -147,10 +147,10 @@ fn try_recv_waits_for_a_value_that_is_being_made() {
             }
             assert_eq!(lazy.done(), Some(Outcome::Paired));
             if evaluates {
-                chan.fill(lazy.sg.ticket.get(), 7).unwrap();
+                chan.fill(lazy.sg.number.get(), 7).unwrap();
                 assert_eq!(receiver.join().unwrap(), Ok(7));
             } else {
-                chan.undo_pair(lazy.sg.ticket.get());
+                chan.undo_pair(lazy.sg.number.get());
                 assert_eq!(receiver.join().unwrap(), Err(Refusal::Blocked));
             }
         });
@@ -165,7 +165,7 @@ fn a_timed_receive_leaves_its_pair_and_the_value_waits() {
     assert_eq!(unsafe { chan.offer(&lazy.sg) }, Offer::Parked);
     assert_eq!(recv(&chan, Patience::For(std::time::Duration::from_millis(5))), Err(Refusal::Blocked));
     assert_eq!(lazy.done(), Some(Outcome::Paired));
-    assert_eq!(chan.fill(lazy.sg.ticket.get(), 7), Ok(()), "sent: told to evaluate");
+    assert_eq!(chan.fill(lazy.sg.number.get(), 7), Ok(()), "sent: told to evaluate");
     assert_eq!((chan.len(), recv(&chan, Patience::Try)), (0, Ok(7)), "len never counts what came back");
 }
 

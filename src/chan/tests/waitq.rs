@@ -23,7 +23,8 @@ fn is_fifo_and_gives_up_anybody() {
     let mut q = WaitQ::new(List::Receivers);
     // SAFETY: the sudogs outlive the queue's use of them.
     unsafe {
-        for sg in &all {
+        for (arrival, sg) in (0..).zip(&all) {
+            sg.arrival.set(arrival);
             q.enqueue(&raw const *sg);
         }
         assert_eq!(order(&q, &all), [0, 1, 2, 3, 4, 5]);
@@ -82,4 +83,10 @@ fn counts_who_must_be_polled() {
         q.unlink(&raw const all[0]);
         assert!(q.is_empty());
     }
+}
+
+#[test]
+#[cfg(target_pointer_width = "64")]
+fn a_sudog_and_the_word_behind_it_are_a_cache_line() {
+    assert_eq!(size_of::<Sudog>(), 56);
 }

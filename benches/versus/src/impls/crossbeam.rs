@@ -1,0 +1,115 @@
+//! crossbeam-channel. `Select` is built once and reused; the column `crossbeam_rebuild` builds it anew for every
+//! operation, as crossbeam's own suite and Go's select statement do.
+
+use crate::kinds::{BlockingRx, BlockingTx, BlockingUse, Cap, Payload, Selects, Threads};
+use crossbeam_channel::{Receiver, Select, Sender, bounded, unbounded};
+
+pub struct Crossbeam;
+pub struct CrossbeamRebuild;
+
+fn channel<T>(cap: Cap) -> (Sender<T>, Receiver<T>) {
+    match cap {
+        Cap::Bounded(n) => bounded(n),
+        Cap::Unbounded => unbounded(),
+    }
+}
+
+impl<T: Send> BlockingTx<T> for Sender<T> {
+    fn send(&mut self, msg: T) {
+        assert!(Sender::send(self, msg).is_ok());
+    }
+}
+
+impl<T: Send> BlockingRx<T> for Receiver<T> {
+    fn recv(&mut self) -> T {
+        Receiver::recv(self).unwrap()
+    }
+}
+
+impl Threads for Crossbeam {
+    fn open<T: Payload, U: BlockingUse<T>>(cap: Cap, senders: usize, receivers: usize, user: U) -> Option<U::Out> {
+        let (tx, rx) = channel(cap);
+        Some(user.run(vec![tx; senders], vec![rx; receivers]))
+    }
+}
+
+/// Sends to, or receives from, whichever channel is ready.
+struct Any<'a, E> {
+    ends: &'a [E],
+    select: Select<'a>,
+}
+
+impl<T: Payload> BlockingTx<T> for Any<'_, Sender<T>> {
+    fn send(&mut self, msg: T) {
+        let op = self.select.select();
+        let tx = &self.ends[op.index()];
+        op.send(tx, msg).unwrap();
+    }
+}
+
+impl<T: Payload> BlockingRx<T> for Any<'_, Receiver<T>> {
+    fn recv(&mut self) -> T {
+        let op = self.select.select();
+        let rx = &self.ends[op.index()];
+        op.recv(rx).unwrap()
+    }
+}
+
+/// The same with a new `Select` for every operation.
+struct Rebuild<'a, E>(&'a [E]);
+
+impl<T: Payload> BlockingTx<T> for Rebuild<'_, Sender<T>> {
+    fn send(&mut self, msg: T) {
+        any_tx(self.0).send(msg);
+    }
+}
+
+impl<T: Payload> BlockingRx<T> for Rebuild<'_, Receiver<T>> {
+    fn recv(&mut self) -> T {
+        any_rx(self.0).recv()
+    }
+}
+
+fn any_tx<T>(ends: &[Sender<T>]) -> Any<'_, Sender<T>> {
+    let mut select = Select::new();
+    for tx in ends {
+        select.send(tx);
+    }
+    Any { ends, select }
+}
+
+fn any_rx<T>(ends: &[Receiver<T>]) -> Any<'_, Receiver<T>> {
+    let mut select = Select::new();
+    for rx in ends {
+        select.recv(rx);
+    }
+    Any { ends, select }
+}
+
+fn channels<T>(cap: Cap, count: usize) -> (Vec<Sender<T>>, Vec<Receiver<T>>) {
+    (0..count).map(|_| channel(cap)).unzip()
+}
+
+impl Selects for Crossbeam {
+    fn open_rx<T: Payload, U: BlockingUse<T>>(cap: Cap, count: usize, user: U) -> Option<U::Out> {
+        let (txs, rxs) = channels(cap, count);
+        Some(user.run::<Sender<T>, _>(txs, vec![any_rx(&rxs)]))
+    }
+
+    fn open_both<T: Payload, U: BlockingUse<T>>(cap: Cap, count: usize, user: U) -> Option<U::Out> {
+        let (txs, rxs) = channels::<T>(cap, count);
+        Some(user.run((0..count).map(|_| any_tx(&txs)).collect(), (0..count).map(|_| any_rx(&rxs)).collect()))
+    }
+}
+
+impl Selects for CrossbeamRebuild {
+    fn open_rx<T: Payload, U: BlockingUse<T>>(cap: Cap, count: usize, user: U) -> Option<U::Out> {
+        let (txs, rxs) = channels(cap, count);
+        Some(user.run::<Sender<T>, _>(txs, vec![Rebuild(&rxs)]))
+    }
+
+    fn open_both<T: Payload, U: BlockingUse<T>>(cap: Cap, count: usize, user: U) -> Option<U::Out> {
+        let (txs, rxs) = channels::<T>(cap, count);
+        Some(user.run((0..count).map(|_| Rebuild(&txs)).collect(), (0..count).map(|_| Rebuild(&rxs)).collect()))
+    }
+}

@@ -1,0 +1,127 @@
+//! The columns: which library takes part in which kind of work.
+
+mod async_channel;
+mod crossbeam;
+mod crossfire;
+mod flume;
+pub mod go;
+mod gochan;
+mod kanal;
+mod may;
+mod std_mpsc;
+mod threads;
+mod tokio_mpsc;
+mod tokio_rt;
+
+use crate::measure::Metrics;
+use crate::scenario::{Holding, Job, Link, Pace, Room, Work};
+use crate::work::{goroutines, latency, limits, memory, tasks, threads as blocking};
+use std::time::Duration;
+
+/// What a cell measured; `None` where the library cannot.
+type Ran = Option<Metrics>;
+
+/// A column: an entry for each kind of work the library can do.
+pub struct Impl {
+    pub name: &'static str,
+    threads: Option<fn(&Link, Duration) -> Ran>,
+    selects: Option<fn(&Link, Duration) -> Ran>,
+    tasks: Option<fn(&Link, usize, Duration) -> Ran>,
+    goroutines: Option<fn(Job, usize, Duration) -> Ran>,
+    latency: Option<fn(Pace, Room, Duration) -> Ran>,
+    latency_tasks: Option<fn(Pace, Room, Duration) -> Ran>,
+    memory: Option<fn(Holding, Room, bool) -> Ran>,
+    memory_tasks: Option<fn(Holding, Room, bool) -> Ran>,
+    limits: Option<fn(&str, Duration) -> Ran>,
+}
+
+impl Impl {
+    const fn new(name: &'static str) -> Self {
+        Impl {
+            name,
+            threads: None,
+            selects: None,
+            tasks: None,
+            goroutines: None,
+            latency: None,
+            latency_tasks: None,
+            memory: None,
+            memory_tasks: None,
+            limits: None,
+        }
+    }
+
+    const fn threads<L: crate::kinds::Threads>(self) -> Self {
+        let (threads, latency) = (Some(blocking::cell::<L> as _), Some(latency::threads_cell::<L> as _));
+        Impl { threads, latency, memory: Some(memory::threads_cell::<L>), ..self }
+    }
+
+    const fn selects<L: crate::kinds::Selects>(self) -> Self {
+        Impl { selects: Some(blocking::select_cell::<L>), ..self }
+    }
+
+    const fn tasks<L: crate::kinds::Tasks>(self) -> Self {
+        let (tasks, latency_tasks) = (Some(tasks::cell::<L> as _), Some(latency::tasks_cell::<L> as _));
+        Impl { tasks, latency_tasks, memory_tasks: Some(memory::tasks_cell::<L>), ..self }
+    }
+
+    const fn goroutines<G: crate::kinds::Goroutines>(self) -> Self {
+        Impl { goroutines: Some(goroutines::cell::<G>), ..self }
+    }
+
+    /// Whether this column has anything to show in scenarios of that kind.
+    pub fn takes(&self, work: &Work) -> bool {
+        match *work {
+            Work::Threads(link) if link.shape.is_select() => self.selects.is_some(),
+            Work::Threads(_) => self.threads.is_some(),
+            Work::Tasks(..) => self.tasks.is_some(),
+            Work::Goroutines(..) => self.goroutines.is_some(),
+            Work::Limit(_) => self.limits.is_some(),
+            Work::Latency { tasks, .. } => (if tasks { self.latency_tasks } else { self.latency }).is_some(),
+            Work::Memory { tasks, .. } => (if tasks { self.memory_tasks } else { self.memory }).is_some(),
+        }
+    }
+
+    /// Runs one cell in this process.
+    pub fn cell(&self, work: &Work, target: Duration) -> Ran {
+        match *work {
+            Work::Threads(ref link) if link.shape.is_select() => self.selects?(link, target),
+            Work::Threads(ref link) => self.threads?(link, target),
+            Work::Tasks(ref link, workers) => self.tasks?(link, workers, target),
+            Work::Goroutines(job, workers) => self.goroutines?(job, workers, target),
+            Work::Limit(name) => self.limits?(name, target),
+            Work::Latency { pace, room, tasks: false } => self.latency?(pace, room, target),
+            Work::Latency { pace, room, tasks: true } => self.latency_tasks?(pace, room, target),
+            Work::Memory { holding, room, large, tasks: false } => self.memory?(holding, room, large),
+            Work::Memory { holding, room, large, tasks: true } => self.memory_tasks?(holding, room, large),
+        }
+    }
+}
+
+/// The columns in the order of the tables; Go, a program of its own, follows them.
+pub const IMPLS: &[Impl] = &[
+    Impl::new("gochan").threads::<gochan::Gochan>(),
+    Impl::new("crossbeam").threads::<crossbeam::Crossbeam>().selects::<crossbeam::Crossbeam>(),
+    Impl::new("crossbeam_rebuild").selects::<crossbeam::CrossbeamRebuild>(),
+    Impl::new("kanal").threads::<kanal::Kanal>().tasks::<kanal::Kanal>(),
+    Impl::new("flume").threads::<flume::Flume>().selects::<flume::Flume>().tasks::<flume::Flume>(),
+    Impl::new("crossfire")
+        .threads::<crossfire::Crossfire>()
+        .selects::<crossfire::Crossfire>()
+        .tasks::<crossfire::Crossfire>(),
+    Impl::new("async_channel").threads::<async_channel::AsyncChannel>().tasks::<async_channel::AsyncChannel>(),
+    Impl::new("std").threads::<std_mpsc::Std>(),
+    Impl::new("tokio").tasks::<tokio_mpsc::TokioMpsc>().goroutines::<tokio_rt::Alone>(),
+    Impl::new("tokio+kanal").goroutines::<tokio_rt::WithKanal>(),
+    Impl::new("tokio+flume").goroutines::<tokio_rt::WithFlume>(),
+    Impl::new("tokio+crossfire").goroutines::<tokio_rt::WithCrossfire>(),
+    Impl::new("tokio+tokio").goroutines::<tokio_rt::WithTokio>(),
+    Impl::new("may").goroutines::<may::Bounded>(),
+    Impl::new("may_unb").goroutines::<may::Native>(),
+    Impl::new("threads").goroutines::<threads::OsThreads>(),
+    Impl { limits: Some(limits::cell), ..Impl::new("physical") },
+];
+
+pub fn named(name: &str) -> Option<&'static Impl> {
+    IMPLS.iter().find(|one| one.name == name)
+}

@@ -1,0 +1,356 @@
+//! The scenarios: what is measured, under which name.
+
+use crate::kinds::Cap;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Mode {
+    Throughput,
+    Latency,
+    Memory,
+}
+
+/// A table of the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Group {
+    pub name: &'static str,
+    pub title: &'static str,
+    pub mode: Mode,
+}
+
+const fn group(name: &'static str, title: &'static str, mode: Mode) -> Group {
+    Group { name, title, mode }
+}
+
+pub const GROUPS: [Group; 9] = [
+    group("threads", "Part 1: threads that block", Mode::Throughput),
+    group("tasks-mt", "Part 2: async tasks, tokio with 2 workers (Go: 2 Ps)", Mode::Throughput),
+    group("tasks-ct", "Part 2: async tasks, tokio current_thread (Go: 1 P)", Mode::Throughput),
+    group("goroutines", "Part 3: goroutines and what stands in for them", Mode::Throughput),
+    group("limits", "Physical limits", Mode::Throughput),
+    group("latency", "Latency of a hand-off between threads (Go: goroutines)", Mode::Latency),
+    group("latency-mt", "Latency of a hand-off between async tasks, tokio with 2 workers", Mode::Latency),
+    group("memory", "Memory, handles of threads", Mode::Memory),
+    group("memory-async", "Memory, handles of async tasks", Mode::Memory),
+];
+
+pub fn group_named(name: &str) -> Option<&'static Group> {
+    GROUPS.iter().find(|group| group.name == name)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    Seq,
+    Spsc,
+    Mpsc,
+    Spmc,
+    Mpmc,
+    SelectRx,
+    SelectBoth,
+}
+
+impl Shape {
+    pub fn name(self) -> &'static str {
+        match self {
+            Shape::Seq => "seq",
+            Shape::Spsc => "spsc",
+            Shape::Mpsc => "mpsc",
+            Shape::Spmc => "spmc",
+            Shape::Mpmc => "mpmc",
+            Shape::SelectRx => "select_rx",
+            Shape::SelectBoth => "select_both",
+        }
+    }
+
+    pub fn is_select(self) -> bool {
+        matches!(self, Shape::SelectRx | Shape::SelectBoth)
+    }
+}
+
+/// The capacity of a scenario's channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    Bounded(usize),
+    /// Bounded, with room for every message of the run.
+    All,
+    Unbounded,
+}
+
+impl Room {
+    pub fn name(self) -> String {
+        match self {
+            Room::Bounded(n) => format!("bounded{n}"),
+            Room::All => "bounded".into(),
+            Room::Unbounded => "unbounded".into(),
+        }
+    }
+
+    pub fn cap(self, messages: usize) -> Cap {
+        match self {
+            Room::Bounded(n) => Cap::Bounded(n),
+            Room::All => Cap::Bounded(messages),
+            Room::Unbounded => Cap::Unbounded,
+        }
+    }
+}
+
+/// Messages through channels: `width` producers and/or consumers, as the shape says.
+#[derive(Clone, Copy, Debug)]
+pub struct Link {
+    pub shape: Shape,
+    pub room: Room,
+    pub width: usize,
+    /// 256 bytes a message instead of 8.
+    pub large: bool,
+}
+
+impl Link {
+    pub fn senders(&self) -> usize {
+        if matches!(self.shape, Shape::Seq | Shape::Spsc | Shape::Spmc) { 1 } else { self.width }
+    }
+
+    pub fn receivers(&self) -> usize {
+        if matches!(self.shape, Shape::Spmc | Shape::Mpmc | Shape::SelectBoth) { self.width } else { 1 }
+    }
+
+    fn name(&self) -> String {
+        let mut name = format!("{}_{}", self.room.name(), self.shape.name());
+        if self.width != 4 {
+            name += &format!("_t{}", self.width);
+        }
+        if self.large {
+            name += "_b256";
+        }
+        name
+    }
+}
+
+/// What goroutines are made to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Job {
+    Pingpong,
+    Threadring,
+    Fanin0,
+    Fanin100,
+    Spawn,
+    Yield,
+    Sieve,
+    Skynet,
+    Parked(usize),
+    Timer(usize),
+}
+
+impl Job {
+    pub fn name(self) -> String {
+        match self {
+            Job::Parked(n) if n >= 1_000_000 => format!("parked{}m", n / 1_000_000),
+            Job::Parked(n) => format!("parked{}k", n / 1_000),
+            Job::Timer(100_000) => "timer".into(),
+            Job::Timer(n) => format!("timer{}k", n / 1_000),
+            job => format!("{job:?}").to_lowercase(),
+        }
+    }
+}
+
+/// How the latency of a hand-off is provoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// The receiver waits: one message at a time, back and forth.
+    Handoff,
+    /// The receiver sleeps: one message after a pause of 100 µs.
+    Paced,
+    /// Nobody waits for long: `mpmc` at full speed.
+    Loaded,
+}
+
+impl Pace {
+    pub fn name(self) -> String {
+        format!("{self:?}").to_lowercase()
+    }
+}
+
+/// What takes memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holding {
+    Empty,
+    Buffered,
+    ParkedRx,
+    ParkedTx,
+}
+
+impl Holding {
+    pub fn name(self) -> &'static str {
+        match self {
+            Holding::Empty => "empty",
+            Holding::Buffered => "buffered",
+            Holding::ParkedRx => "parked_rx",
+            Holding::ParkedTx => "parked_tx",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Work {
+    Threads(Link),
+    /// On that many workers.
+    Tasks(Link, usize),
+    Goroutines(Job, usize),
+    Limit(&'static str),
+    Latency {
+        pace: Pace,
+        room: Room,
+        tasks: bool,
+    },
+    Memory {
+        holding: Holding,
+        room: Room,
+        large: bool,
+        tasks: bool,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    pub group: &'static Group,
+    pub name: String,
+    pub work: Work,
+    /// Part of a `--quick` run.
+    pub quick: bool,
+}
+
+impl Scenario {
+    pub fn id(&self) -> String {
+        format!("{}/{}", self.group.name, self.name)
+    }
+}
+
+const ROOMS: [Room; 5] = [Room::Bounded(0), Room::Bounded(1), Room::Bounded(128), Room::All, Room::Unbounded];
+
+/// Every scenario of a mode, in the order of the report.
+pub fn all(mode: Mode) -> Vec<Scenario> {
+    match mode {
+        Mode::Throughput => [threads(), tasks(), goroutines(), limits()].concat(),
+        Mode::Latency => latency(),
+        Mode::Memory => memory(),
+    }
+}
+
+fn scenario(group: &str, name: String, work: Work, quick: bool) -> Scenario {
+    Scenario { group: group_named(group).expect("a group of GROUPS"), name, work, quick }
+}
+
+fn threads() -> Vec<Scenario> {
+    use Shape::*;
+    let mut all = Vec::new();
+    let mut add = |link: Link, quick| all.push(scenario("threads", link.name(), Work::Threads(link), quick));
+    let shapes = [Seq, Spsc, Mpsc, Spmc, Mpmc, SelectRx, SelectBoth];
+    for room in ROOMS {
+        // One thread alone cannot meet itself.
+        for shape in shapes.into_iter().filter(|&shape| !(shape == Seq && room == Room::Bounded(0))) {
+            let quick = match shape {
+                Seq => room == Room::Unbounded,
+                Spsc | Mpmc => true,
+                SelectRx | SelectBoth => room == Room::Bounded(128),
+                Mpsc | Spmc => false,
+            };
+            add(Link { shape, room, width: 4, large: false }, quick);
+        }
+        for shape in [Mpsc, Spmc, Mpmc, SelectRx, SelectBoth] {
+            add(Link { shape, room, width: 2, large: false }, false);
+        }
+        for shape in [Spsc, Mpmc] {
+            add(Link { shape, room, width: 4, large: true }, false);
+        }
+    }
+    all
+}
+
+fn tasks() -> Vec<Scenario> {
+    let mut all = Vec::new();
+    for (group, prefix, workers) in [("tasks-mt", "mt", 2), ("tasks-ct", "ct", 1)] {
+        for room in ROOMS.into_iter().filter(|&room| room != Room::All) {
+            for shape in [Shape::Spsc, Shape::Mpsc, Shape::Mpmc] {
+                let link = Link { shape, room, width: 4, large: false };
+                let quick = workers == 2 && shape != Shape::Mpsc && room != Room::Bounded(1);
+                all.push(scenario(group, format!("{prefix}.{}", link.name()), Work::Tasks(link, workers), quick));
+            }
+        }
+    }
+    all
+}
+
+fn goroutines() -> Vec<Scenario> {
+    use Job::*;
+    let both = [Pingpong, Threadring, Fanin0, Fanin100, Spawn, Sieve, Skynet];
+    let on = |job: Job, workers: usize| {
+        let quick = workers == 1 && matches!(job, Pingpong | Threadring | Fanin0 | Fanin100 | Spawn | Yield);
+        scenario("goroutines", format!("{}_p{workers}", job.name()), Work::Goroutines(job, workers), quick)
+    };
+    let mut all: Vec<_> = [1, 2].into_iter().flat_map(|workers| both.map(|job| on(job, workers))).collect();
+    all.push(on(Yield, 1));
+    all.extend([10_000, 30_000, 100_000, 1_000_000].map(|n| on(Parked(n), 2)));
+    all.extend([30_000, 100_000].map(|n| on(Timer(n), 2)));
+    all
+}
+
+fn limits() -> Vec<Scenario> {
+    let names = crate::work::limits::LIMITS.iter().map(|limit| limit.0);
+    names.map(|name| scenario("limits", format!("phys_{name}"), Work::Limit(name), true)).collect()
+}
+
+fn latency() -> Vec<Scenario> {
+    let mut all = Vec::new();
+    for (group, prefix, tasks) in [("latency", "", false), ("latency-mt", "mt.", true)] {
+        for pace in [Pace::Handoff, Pace::Paced, Pace::Loaded] {
+            for room in [Room::Bounded(0), Room::Bounded(1), Room::Bounded(128), Room::Unbounded] {
+                // Under load an unbounded channel would only show how far its senders are ahead.
+                if pace == Pace::Loaded && room == Room::Unbounded {
+                    continue;
+                }
+                let quick = matches!(room, Room::Bounded(0 | 128));
+                let name = format!("{prefix}{}_{}", room.name(), pace.name());
+                all.push(scenario(group, name, Work::Latency { pace, room, tasks }, quick));
+            }
+        }
+    }
+    all
+}
+
+fn memory() -> Vec<Scenario> {
+    let mut all = Vec::new();
+    for (group, prefix, tasks) in [("memory", "", false), ("memory-async", "async.", true)] {
+        let mut add = |holding: Holding, room: Room, large: bool| {
+            let name = format!("{prefix}{}_{}{}", room.name(), holding.name(), if large { "_b256" } else { "" });
+            all.push(scenario(group, name, Work::Memory { holding, room, large, tasks }, true));
+        };
+        for room in [Room::Bounded(0), Room::Bounded(1), Room::Bounded(128), Room::Unbounded] {
+            add(Holding::Empty, room, false);
+        }
+        for large in [false, true] {
+            add(Holding::Buffered, Room::Bounded(128), large);
+            add(Holding::Buffered, Room::Unbounded, large);
+        }
+        for room in [Room::Bounded(0), Room::Bounded(128)] {
+            add(Holding::ParkedRx, room, false);
+        }
+        for room in [Room::Bounded(0), Room::Bounded(1)] {
+            add(Holding::ParkedTx, room, false);
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_are_unique() {
+        let modes = [Mode::Throughput, Mode::Latency, Mode::Memory];
+        let ids: Vec<_> = modes.into_iter().flat_map(all).map(|s| s.id()).collect();
+        assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len());
+        for name in ["threads/bounded128_mpmc_b256", "threads/bounded_seq", "threads/unbounded_mpmc_t2"] {
+            assert!(ids.iter().any(|id| id == name), "{name} is gone");
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Latency of a hand-off: from just before `send` to just after the receive that got the message; and what a million
+//! messages cost in CPU time.
+
+use crate::kinds::{AsyncRx, AsyncTx, AsyncUse, BlockingRx, BlockingTx, BlockingUse, Tasks, Threads};
+use crate::measure::{Metrics, calibrated, cpu_time, now_ns, percentile};
+use crate::scenario::{Pace, Room};
+use crate::work::tasks::runtime;
+use std::marker::PhantomData;
+use std::thread;
+use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
+
+const PAUSE: Duration = Duration::from_micros(100);
+/// Senders and receivers under load.
+const CROWD: usize = 4;
+
+/// What a run yields: how long it took, and the latency of every message in ns.
+type Run = (Duration, Vec<usize>);
+
+fn width(pace: Pace) -> usize {
+    if pace == Pace::Loaded { CROWD } else { 1 }
+}
+
+pub fn threads_cell<L: Threads>(pace: Pace, room: Room, target: Duration) -> Option<Metrics> {
+    measure(target, |n| {
+        let cap = room.cap(n);
+        match pace {
+            Pace::Handoff => L::open(cap, 1, 1, There { n, room, lib: PhantomData::<L> })?,
+            _ => L::open(cap, width(pace), width(pace), Stream { n, pace }),
+        }
+    })
+}
+
+pub fn tasks_cell<L: Tasks>(pace: Pace, room: Room, target: Duration) -> Option<Metrics> {
+    let runtime = &runtime(2);
+    measure(target, |n| {
+        let cap = room.cap(n);
+        match pace {
+            Pace::Handoff => L::open(cap, 1, 1, TaskThere { n, room, runtime, lib: PhantomData::<L> })?,
+            _ => L::open(cap, width(pace), width(pace), TaskStream { n, pace, runtime }),
+        }
+    })
+}
+
+fn measure(target: Duration, mut run: impl FnMut(usize) -> Option<Run>) -> Option<Metrics> {
+    now_ns();
+    let (mut latencies, mut cpu) = (Vec::new(), Duration::ZERO);
+    let (n, _) = calibrated(target, CROWD, |n| {
+        let before = cpu_time();
+        let (took, samples) = run(n)?;
+        (latencies, cpu) = (samples, cpu_time() - before);
+        Some(took)
+    })?;
+    latencies.sort_unstable();
+    Some(vec![
+        ("p50 ns", percentile(&latencies, 0.5) as f64),
+        ("p99 ns", percentile(&latencies, 0.99) as f64),
+        ("p99.9 ns", percentile(&latencies, 0.999) as f64),
+        ("CPU s/M", cpu.as_secs_f64() / n as f64 * 1e6),
+    ])
+}
+
+/// How long ago that stamp was taken.
+fn since(stamp: usize) -> usize {
+    now_ns().saturating_sub(stamp)
+}
+
+// ---- Back and forth: every message is a stamp ----
+
+/// Has the channel there, opens the one back.
+struct There<L> {
+    n: usize,
+    room: Room,
+    lib: PhantomData<L>,
+}
+
+struct Back<S, R> {
+    n: usize,
+    tx: S,
+    rx: R,
+}
+
+impl<L: Threads> BlockingUse<usize> for There<L> {
+    type Out = Option<Run>;
+
+    fn run<S: BlockingTx<usize>, R: BlockingRx<usize>>(self, senders: Vec<S>, receivers: Vec<R>) -> Option<Run> {
+        let (tx, rx) = (only(senders), only(receivers));
+        L::open(self.room.cap(self.n), 1, 1, Back { n: self.n, tx, rx })
+    }
+}
+
+impl<S: BlockingTx<usize>, R: BlockingRx<usize>> BlockingUse<usize> for Back<S, R> {
+    type Out = Run;
+
+    fn run<S2: BlockingTx<usize>, R2: BlockingRx<usize>>(self, senders: Vec<S2>, receivers: Vec<R2>) -> Run {
+        let Back { n, mut tx, mut rx } = self;
+        let (mut tx_back, mut rx_back) = (only(senders), only(receivers));
+        let start = Instant::now();
+        let latencies = thread::scope(|scope| {
+            let echo = scope.spawn(move || {
+                let mut latencies = Vec::with_capacity(n);
+                for _ in 0..n / 2 {
+                    latencies.push(since(rx.recv()));
+                    tx_back.send(now_ns());
+                }
+                latencies
+            });
+            let mut latencies = Vec::with_capacity(n);
+            for _ in 0..n / 2 {
+                tx.send(now_ns());
+                latencies.push(since(rx_back.recv()));
+            }
+            latencies.append(&mut echo.join().unwrap());
+            latencies
+        });
+        (start.elapsed(), latencies)
+    }
+}
+
+struct TaskThere<'a, L> {
+    n: usize,
+    room: Room,
+    runtime: &'a Runtime,
+    lib: PhantomData<L>,
+}
+
+struct TaskBack<'a, S, R> {
+    n: usize,
+    runtime: &'a Runtime,
+    tx: S,
+    rx: R,
+}
+
+impl<L: Tasks> AsyncUse<usize> for TaskThere<'_, L> {
+    type Out = Option<Run>;
+
+    fn run<S: AsyncTx<usize>, R: AsyncRx<usize>>(self, senders: Vec<S>, receivers: Vec<R>) -> Option<Run> {
+        let (tx, rx) = (only(senders), only(receivers));
+        L::open(self.room.cap(self.n), 1, 1, TaskBack { n: self.n, runtime: self.runtime, tx, rx })
+    }
+}
+
+impl<S: AsyncTx<usize>, R: AsyncRx<usize>> AsyncUse<usize> for TaskBack<'_, S, R> {
+    type Out = Run;
+
+    fn run<S2: AsyncTx<usize>, R2: AsyncRx<usize>>(self, senders: Vec<S2>, receivers: Vec<R2>) -> Run {
+        let TaskBack { n, runtime, mut tx, mut rx } = self;
+        let (mut tx_back, mut rx_back) = (only(senders), only(receivers));
+        let start = Instant::now();
+        let echo = runtime.spawn(async move {
+            let mut latencies = Vec::with_capacity(n);
+            for _ in 0..n / 2 {
+                latencies.push(since(rx.recv().await.unwrap()));
+                assert!(tx_back.send(now_ns()).await);
+            }
+            latencies
+        });
+        let ping = runtime.spawn(async move {
+            let mut latencies = Vec::with_capacity(n);
+            for _ in 0..n / 2 {
+                assert!(tx.send(now_ns()).await);
+                latencies.push(since(rx_back.recv().await.unwrap()));
+            }
+            latencies.append(&mut echo.await.unwrap());
+            latencies
+        });
+        let latencies = runtime.block_on(ping).unwrap();
+        (start.elapsed(), latencies)
+    }
+}
+
+fn only<T>(ends: Vec<T>) -> T {
+    ends.into_iter().next().expect("a channel has ends")
+}
+
+// ---- One way: paced, or as fast as it goes ----
+
+struct Stream {
+    n: usize,
+    pace: Pace,
+}
+
+impl BlockingUse<usize> for Stream {
+    type Out = Run;
+
+    fn run<S: BlockingTx<usize>, R: BlockingRx<usize>>(self, senders: Vec<S>, receivers: Vec<R>) -> Run {
+        let share = self.n / senders.len();
+        let start = Instant::now();
+        let latencies = thread::scope(|scope| {
+            for mut tx in senders {
+                scope.spawn(move || {
+                    for _ in 0..share {
+                        if self.pace == Pace::Paced {
+                            thread::sleep(PAUSE);
+                        }
+                        tx.send(now_ns());
+                    }
+                });
+            }
+            let receive = |mut rx: R| move || (0..share).map(|_| since(rx.recv())).collect::<Vec<_>>();
+            let threads: Vec<_> = receivers.into_iter().map(|rx| scope.spawn(receive(rx))).collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        (start.elapsed(), latencies)
+    }
+}
+
+struct TaskStream<'a> {
+    n: usize,
+    pace: Pace,
+    runtime: &'a Runtime,
+}
+
+impl AsyncUse<usize> for TaskStream<'_> {
+    type Out = Run;
+
+    fn run<S: AsyncTx<usize>, R: AsyncRx<usize>>(self, senders: Vec<S>, receivers: Vec<R>) -> Run {
+        let TaskStream { n, pace, runtime } = self;
+        let share = n / senders.len();
+        let start = Instant::now();
+        for mut tx in senders {
+            let task = async move {
+                for _ in 0..share {
+                    if pace == Pace::Paced {
+                        // tokio's timers tick once a millisecond, too coarse for the pause: a thread of its own sleeps.
+                        tokio::task::spawn_blocking(|| thread::sleep(PAUSE)).await.unwrap();
+                    }
+                    assert!(tx.send(now_ns()).await);
+                }
+            };
+            runtime.spawn(task);
+        }
+        let receive = |mut rx: R| async move {
+            let mut latencies = Vec::with_capacity(share);
+            for _ in 0..share {
+                latencies.push(since(rx.recv().await.unwrap()));
+            }
+            latencies
+        };
+        let tasks: Vec<_> = receivers.into_iter().map(|rx| runtime.spawn(receive(rx))).collect();
+        let latencies = tasks.into_iter().flat_map(|task| runtime.block_on(task).unwrap()).collect();
+        (start.elapsed(), latencies)
+    }
+}

@@ -1,0 +1,8 @@
+//! The workloads, one file per kind of work.
+
+pub mod goroutines;
+pub mod latency;
+pub mod limits;
+pub mod memory;
+pub mod tasks;
+pub mod threads;
