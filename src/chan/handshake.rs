@@ -15,9 +15,9 @@
 
 use super::hchan::{Hchan, Refusal};
 use super::returned::Node;
-use super::section::{CLOSED, Locked, READABLE, WRITABLE};
+use super::section::{Batch, CLOSED, Locked, READABLE, WRITABLE};
 use super::waitq::Sudog;
-use crate::park::{Batch, Outcome, Wait};
+use crate::park::{Outcome, Wait};
 use std::mem::ManuallyDrop;
 use std::ptr;
 
@@ -81,9 +81,8 @@ impl<T> Hchan<T> {
         if let Some(receiver) = c.take_pair(ticket) {
             let value = ManuallyDrop::new(value);
             // SAFETY: a paired receiver was claimed and is unlinked now; the value is given away.
-            let ready = unsafe { c.hand_to(receiver, &raw const *value) };
-            drop(c);
-            ready.fire();
+            let ended = unsafe { c.hand_to(receiver, &raw const *value) };
+            c.leave(ended).fire();
             return Ok(());
         }
         drop(c);
@@ -98,9 +97,10 @@ impl<T> Hchan<T> {
         }
         let Some(receiver) = c.take_pair(ticket) else { return };
         // SAFETY: a paired receiver was claimed and is unlinked now.
-        let ready = unsafe { c.unclaim_receiver(receiver) };
-        self.settle_and_leave(c, Batch::new());
-        ready.fire();
+        let ended = unsafe { c.unclaim_receiver(receiver) };
+        let mut batch = Batch::new();
+        batch.push(ended);
+        self.settle_and_leave(c, batch);
     }
 
     /// Redeems a reservation.

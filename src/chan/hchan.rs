@@ -20,9 +20,9 @@
 //! I10. Every locked section that frees a slot, gives a value back, releases a reservation or puts a waiter back ends in
 //!      [`Locked::settle`], the one function that restores I2 and I3. (A receive that frees one slot does its only step,
 //!      [`Locked::refill`].) A claim is never undone: who was claimed for nothing is told to retry, or, if it is a plain
-//!      wait, goes back to the front of its queue.
-//! I11. Every locked section ends by publishing the summary word, in the drop of [`Locked`]. Every refusal without the
-//!      lock, and `len`, read that word and nothing else.
+//!      wait, goes back to its place in its queue.
+//! I11. Every locked section ends by publishing the summary word, before anybody sees that the section has ended his
+//!      wait. Every refusal without the lock, and `len`, read that word and nothing else.
 //!
 //! I2 and I3 hold at the end of every locked section, except between the sections of one operation that ends more waits
 //! than fit a batch; a sender that finds a free slot *and* queued senders in between helps to settle first.
@@ -30,10 +30,10 @@
 use super::registry;
 use super::returned::Returned;
 use super::ring::{Block, Ring};
-use super::section::{CLOSED, LEN_MAX, LEN_SHIFT, Locked, READABLE, RecvNow, SendNow, State, WRITABLE};
+use super::section::{Batch, CLOSED, Ended, LEN_MAX, LEN_SHIFT, Locked, READABLE, RecvNow, SendNow, State, WRITABLE};
 use super::waitq::{List, Sudog};
 use crate::debug::{Channel, Waiting};
-use crate::park::{Batch, Done, Outcome, Ready, Reason, Spin, Wait};
+use crate::park::{Done, Outcome, Ready, Reason, Spin, Wait};
 use crate::primitive::{AtomicBool, AtomicUsize, Lock, Ordering};
 use std::fmt;
 use std::panic::Location;
@@ -203,7 +203,7 @@ impl<T> Hchan<T> {
         loop {
             // SAFETY: the value is the caller's to give away.
             match unsafe { c.send_now(elem, &mut spare) } {
-                SendNow::Sent(ready) => return Ok(c.leave(ready)),
+                SendNow::Sent(ended) => return Ok(c.leave(ended)),
                 SendNow::Closed => return Err(Refusal::Closed),
                 SendNow::NoBlock(cap) => {
                     drop(c);
@@ -232,7 +232,7 @@ impl<T> Hchan<T> {
         let (outcome, panic) = unsafe {
             let sg = plain.sudog(elem.cast());
             c.queue_sender(sg);
-            self.park(c.leave(Ready::NOBODY), sg, patience)
+            self.park(c.leave(Ended::NOBODY), sg, patience)
         };
         if let Some(Outcome::Completed) = outcome {
             return Ok(panic);
@@ -290,7 +290,7 @@ impl<T> Hchan<T> {
         loop {
             // SAFETY: the room is the caller's.
             let sender = match unsafe { c.recv_now(room, matches!(patience, Patience::Try)) } {
-                RecvNow::Got(ready) => return Ok(c.leave(ready)),
+                RecvNow::Got(ended) => return Ok(c.leave(ended)),
                 RecvNow::Closed => return Err(Refusal::Closed),
                 RecvNow::Empty if matches!(patience, Patience::Try) => return Err(Refusal::Blocked),
                 RecvNow::Empty => None,
@@ -326,14 +326,14 @@ impl<T> Hchan<T> {
         // SAFETY: `plain` stays in this frame until `park` has returned. The sender was claimed in this section.
         unsafe {
             let sg = plain.sudog(room.cast());
-            let ready = match sender {
+            let ended = match sender {
                 None => {
                     c.queue_receiver(sg);
-                    Ready::NOBODY
+                    Ended::NOBODY
                 }
                 Some(sender) => c.pair_arriving(sg, sender),
             };
-            self.park(c.leave(ready), sg, patience)
+            self.park(c.leave(ended), sg, patience)
         }
     }
 
@@ -373,14 +373,14 @@ impl<T> Hchan<T> {
                 List::Watchers => c.watchers.unlink(sg),
             }
         };
-        let closed = c.closed;
+        // The closer had not come to it yet. If he has a value for it, or for who comes next, it is simply late.
+        let closed = c.closed && !c.has_value();
         c.leave_quietly();
         if !linked {
             // Who unlinked it finished it in the same locked section, so the end is visible under the lock (I5).
             // SAFETY: the wait is the caller's.
             return Some(unsafe { (*(*sg).wait()).done() }.expect("unlinked without an end"));
         }
-        // The closer had not come to it yet.
         closed.then_some(Done { outcome: Outcome::Closed, arm: 0 })
     }
 
@@ -395,28 +395,34 @@ impl<T> Hchan<T> {
         true
     }
 
-    /// Settles until there is nothing left to settle, a batch of wake-ups per locked section.
+    /// Settles until there is nothing left to settle, a batch per locked section. `batch` is what the first has ended
+    /// already.
     pub(super) fn settle_and_leave<'a>(&'a self, mut c: Locked<'a, T>, mut batch: Batch) {
         let mut panic = Ready::NOBODY;
         loop {
             let more = c.settle(&mut batch);
-            // Should a waker panic, the others are woken and the rest is settled all the same.
-            panic = panic.or(c.leave(Ready::NOBODY).try_fire()).or(batch.try_fire());
+            panic = panic.or(c.leave_many(batch));
             if !more {
                 return panic.fire();
             }
             c = self.lock();
+            batch = Batch::new();
         }
     }
 
-    /// The last receiver has gone: what is in hand is dropped, outside the lock.
-    pub(crate) fn discard(&self) {
-        drop(self.take_all());
+    /// The last receiver has gone: closes the channel, and drops what is in hand outside the lock.
+    pub(crate) fn abandon(&self) {
+        let mut c = self.lock();
+        c.closed = true;
+        drop(self.take_all_and_leave(c));
     }
 
     /// Takes everything in hand.
     pub(super) fn take_all(&self) -> (Returned<T>, Ring<T>) {
-        let mut c = self.lock();
+        self.take_all_and_leave(self.lock())
+    }
+
+    fn take_all_and_leave<'a>(&'a self, mut c: Locked<'a, T>) -> (Returned<T>, Ring<T>) {
         let all = (std::mem::replace(&mut c.returned, Returned::new()), std::mem::replace(&mut c.buf, Ring::new()));
         self.settle_and_leave(c, Batch::new());
         all

@@ -4,9 +4,9 @@
 
 use super::hchan::{Hchan, Refusal, UNBOUNDED};
 use super::ring::Block;
-use super::section::{READABLE, RecvNow, SendNow};
+use super::section::{Batch, Ended, READABLE, RecvNow, SendNow};
 
-use crate::park::{Batch, Ready};
+use crate::park::Ready;
 use std::collections::VecDeque;
 use std::mem::MaybeUninit;
 
@@ -23,12 +23,12 @@ impl<T> Hchan<T> {
             let before = values.len();
             let stop = loop {
                 let Some(value) = values.front() else { break None };
-                if batch.room() < 2 || before - values.len() == MOST_PER_SECTION {
+                if batch.is_full() || before - values.len() == MOST_PER_SECTION {
                     break Some(SendNow::Crowded);
                 }
                 // SAFETY: the value is forgotten if it was sent.
                 match unsafe { c.send_now(value, &mut spare) } {
-                    SendNow::Sent(ready) => batch.push(ready),
+                    SendNow::Sent(ended) => batch.push(ended),
                     stop => break Some(stop),
                 }
                 std::mem::forget(values.pop_front());
@@ -54,11 +54,11 @@ impl<T> Hchan<T> {
             let mut c = self.lock();
             let mut moved = 0;
             // A sender without a value would have to be waited for.
-            while moved < want && batch.room() >= 2 && (c.has_value() || !c.sendq.first_is_lazy()) {
+            while moved < want && !batch.is_full() && (c.has_value() || !c.sendq.first_is_lazy()) {
                 let room = buffer.spare_capacity_mut()[moved].as_mut_ptr();
                 // SAFETY: the room is the vector's spare capacity.
-                let RecvNow::Got(ready) = (unsafe { c.recv_now(room, true) }) else { break };
-                batch.push(ready);
+                let RecvNow::Got(ended) = (unsafe { c.recv_now(room, true) }) else { break };
+                batch.push(ended);
                 moved += 1;
             }
             // SAFETY: so many values were written behind the vector's end.
@@ -86,8 +86,8 @@ impl<T> Hchan<T> {
             }
             if let Some(sg) = c.recvq.dequeue() {
                 // SAFETY: dequeued, so claimed and unlinked; the value is ours to give away.
-                let ready = unsafe { c.hand_to(sg, elem) };
-                return Ok((c.leave(ready), None));
+                let ended = unsafe { c.hand_to(sg, elem) };
+                return Ok((c.leave(ended), None));
             }
             let full = self.cap != UNBOUNDED && !c.has_slot(self.cap);
             if full && c.buf.len() == 0 {
@@ -106,7 +106,7 @@ impl<T> Hchan<T> {
                     c.pop_oldest(oldest.as_mut_ptr());
                 }
                 c.buf.push(elem);
-                return Ok((c.leave(Ready::NOBODY), full.then(|| oldest.assume_init_read())));
+                return Ok((c.leave(Ended::NOBODY), full.then(|| oldest.assume_init_read())));
             }
         }
     }

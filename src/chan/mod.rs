@@ -284,8 +284,7 @@ impl<T> Drop for Sender<T> {
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         if let Some(chan) = self.chan.as_ref().filter(|chan| is_last(&chan.receivers)) {
-            chan.closechan();
-            chan.discard();
+            chan.abandon();
         }
     }
 }

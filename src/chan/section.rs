@@ -1,14 +1,14 @@
 //! One locked section of a channel: the state, the steps that sections are made of, and how a section ends.
 //!
-//! The invariants are those of `hchan.rs`. This file keeps three of them by construction: a section ends by publishing
-//! the summary word (I11, in the one place that unlocks), what it owes to others is returned as [`Ready`] and fired
-//! behind it (I1), and [`Locked::settle`] is the one function that restores I2 and I3 (I10).
+//! The invariants are those of `hchan.rs`. This file keeps three of them by construction. A section ends in one order:
+//! publish the summary word (I11), let those whose waits were ended see it, unlock, wake them (I1). And
+//! [`Locked::settle`] is the one function that restores I2 and I3 (I10).
 
 use super::hchan::Hchan;
 use super::returned::{Node, Returned};
 use super::ring::{Block, Ring};
 use super::waitq::{List, Sudog, WaitQ};
-use crate::park::{Batch, Outcome, Ready, Wait};
+use crate::park::{Outcome, Readies, Ready, Wait};
 use crate::primitive::{Guard, Ordering};
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
@@ -138,10 +138,59 @@ impl<T> State<T> {
     }
 }
 
+/// A wait that a section has ended. Its owner learns of it when the section is left, after the summary word is published:
+/// whoever has seen the end of a wait finds, also without the lock, the channel that ended it.
+#[derive(Clone, Copy)]
+#[must_use = "leave the section with it: its waiter waits until then"]
+pub(super) struct Ended(Option<(*const Sudog, Outcome)>);
+
+impl Ended {
+    pub(super) const NOBODY: Self = Self(None);
+
+    /// # Safety
+    /// `sg` was claimed, and unlinked, in this section.
+    pub(super) unsafe fn new(sg: *const Sudog, outcome: Outcome) -> Self {
+        Self(Some((sg, outcome)))
+    }
+
+    /// # Safety
+    /// The section in which the wait was ended has published its word and still has the lock.
+    #[inline]
+    unsafe fn finish(self) -> Ready {
+        match self.0 {
+            None => Ready::NOBODY,
+            // SAFETY: claimed and unlinked by the contract of `new`; nobody could finish it meanwhile.
+            Some((sg, outcome)) => unsafe { Sudog::finish(sg, outcome) },
+        }
+    }
+}
+
+/// The waits that a section has ended, if there may be many.
+pub(super) struct Batch {
+    ended: [Ended; Readies::MOST],
+    len: usize,
+}
+
+impl Batch {
+    pub(super) fn new() -> Self {
+        Self { ended: [Ended::NOBODY; Readies::MOST], len: 0 }
+    }
+
+    pub(super) fn push(&mut self, ended: Ended) {
+        self.ended[self.len] = ended;
+        self.len += usize::from(ended.0.is_some());
+    }
+
+    /// Is there no room for what one step of `settle` may end?
+    pub(super) fn is_full(&self) -> bool {
+        self.len + 2 > Readies::MOST
+    }
+}
+
 /// What a send finds.
 pub(super) enum SendNow {
     /// The value is on its way.
-    Sent(Ready),
+    Sent(Ended),
     Closed,
     /// It has to wait.
     Full,
@@ -154,7 +203,7 @@ pub(super) enum SendNow {
 /// What a receive finds.
 pub(super) enum RecvNow {
     /// The room holds a value.
-    Got(Ready),
+    Got(Ended),
     Closed,
     /// It has to wait.
     Empty,
@@ -190,7 +239,8 @@ impl<T> DerefMut for Locked<'_, T> {
 impl<T> Drop for Locked<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        self.unlock().fire();
+        let word = self.publish();
+        self.unlock(word).fire();
     }
 }
 
@@ -206,18 +256,42 @@ impl<'a, T> Locked<'a, T> {
         Self { chan, state: ManuallyDrop::new(guard), blocks: None, nodes: None }
     }
 
-    /// Leaves the section, which owes `ready`, and returns all wake-ups that are owed now. For who must put a value in
-    /// its place before a waker may panic; else dropping the section will do.
+    /// Leaves the section: publishes, lets who was `ended` see it, unlocks. Returns the wake-ups that are owed, for who must
+    /// put a value in its place before a waker may panic; else dropping the section will do.
     #[inline]
-    pub(super) fn leave(self, ready: Ready) -> Ready {
+    pub(super) fn leave(self, ended: Ended) -> Ready {
         let mut this = ManuallyDrop::new(self);
-        let watching = this.unlock();
-        // SAFETY: the fields are dropped once, here.
-        unsafe {
-            ptr::drop_in_place(&raw mut this.blocks);
-            ptr::drop_in_place(&raw mut this.nodes);
-        }
+        let word = this.publish();
+        // SAFETY: published, and still locked.
+        let ready = unsafe { ended.finish() };
+        let watching = this.unlock(word);
+        this.free();
         ready.and(watching)
+    }
+
+    /// As [`leave`](Self::leave), for many, whom it wakes. Should a waker panic, the others are woken all the same; firing
+    /// what this returns raises the panic.
+    pub(super) fn leave_many(self, batch: Batch) -> Ready {
+        if batch.len <= 1 {
+            return self.leave(batch.ended[0]).try_fire();
+        }
+        let mut this = ManuallyDrop::new(self);
+        let word = this.publish();
+        let mut readies = Readies::new();
+        for ended in &batch.ended[..batch.len] {
+            // SAFETY: published, and still locked.
+            readies.push(unsafe { ended.finish() });
+        }
+        let watching = this.unlock(word);
+        this.free();
+        readies.try_fire().or(watching.try_fire())
+    }
+
+    /// Frees what the section no longer needs.
+    #[inline]
+    fn free(&mut self) {
+        drop(self.blocks.take());
+        drop(self.nodes.take());
     }
 
     /// Leaves a section in which nothing can have become ready, so that nobody who watches need be told.
@@ -235,10 +309,9 @@ impl<'a, T> Locked<'a, T> {
         self.state.publish(self.chan)
     }
 
-    /// Publishes and unlocks; returns the wake-ups of those who watch for what is ready now.
+    /// Unlocks after `word` was published; returns the wake-ups of those who watch for what it says.
     #[inline]
-    fn unlock(&mut self) -> Ready {
-        let word = self.publish();
+    fn unlock(&mut self, word: usize) -> Ready {
         if !self.state.watchers.is_empty() {
             return self.unlock_watched(word);
         }
@@ -247,27 +320,28 @@ impl<'a, T> Locked<'a, T> {
         Ready::NOBODY
     }
 
-    /// Takes the watchers of what is ready off their queue, a batch per section.
+    /// Takes the watchers of what is ready off their queue, as many per section as can be woken behind it.
     #[cold]
     fn unlock_watched(&mut self, mut word: usize) -> Ready {
         let mut all = Ready::NOBODY;
         loop {
-            let mut batch = Batch::new();
+            let mut readies = Readies::new();
             for sg in self.state.watchers.iter() {
-                // SAFETY: a linked sudog is alive, and the iterator has moved past it.
+                // SAFETY: a linked sudog is alive, and the iterator has moved past it. Published, and still locked.
                 unsafe {
-                    if usize::from((*sg).interest) & word != 0 && batch.room() > 0 {
+                    if usize::from((*sg).interest) & word != 0 && !readies.is_full() {
                         self.state.watchers.unlink(sg);
                         if Wait::claim((*sg).wait()) {
-                            batch.push(Sudog::finish(sg, Outcome::Ready));
+                            readies.push(Sudog::finish(sg, Outcome::Ready));
                         }
                     }
                 }
             }
-            let more = batch.room() == 0;
+            let more = readies.is_full();
+            self.publish();
             // SAFETY: the guard is taken anew if there is another round; in the last one it is dropped here.
             unsafe { ManuallyDrop::drop(&mut self.state) };
-            all = all.and(batch.into_ready());
+            all = all.and(readies.into_ready());
             if !more {
                 return all;
             }
@@ -305,7 +379,7 @@ impl<'a, T> Locked<'a, T> {
         }
         // SAFETY: there is room now.
         unsafe { self.state.buf.push(elem) };
-        SendNow::Sent(Ready::NOBODY)
+        SendNow::Sent(Ended::NOBODY)
     }
 
     /// chanrecv as far as it goes without waiting: what is in hand, closed, a waiting sender; for a receive that must not
@@ -319,7 +393,7 @@ impl<'a, T> Locked<'a, T> {
             // SAFETY: there is a value.
             unsafe { self.take_value(room) };
             // A slot may be free now: a parked sender's value takes it.
-            return RecvNow::Got(if self.state.sendq.is_empty() { Ready::NOBODY } else { self.refill() });
+            return RecvNow::Got(if self.state.sendq.is_empty() { Ended::NOBODY } else { self.refill() });
         }
         if self.state.closed {
             return RecvNow::Closed;
@@ -342,13 +416,13 @@ impl<'a, T> Locked<'a, T> {
     ///
     /// # Safety
     /// `sg` is a receiver that was claimed, and unlinked, in this section; `elem` is a value that the caller gives away.
-    pub(super) unsafe fn hand_to(&mut self, sg: *const Sudog, elem: *const T) -> Ready {
+    pub(super) unsafe fn hand_to(&mut self, sg: *const Sudog, elem: *const T) -> Ended {
         let number = self.next_handoff();
         // SAFETY: claimed and not finished, so the frame is there and its slot is ours.
         unsafe {
             (*sg).number.set(number);
             Sudog::with_slot(sg, |slot| ptr::copy_nonoverlapping(elem, slot, 1));
-            Sudog::finish(sg, Outcome::Completed)
+            Ended::new(sg, Outcome::Completed)
         }
     }
 
@@ -356,12 +430,12 @@ impl<'a, T> Locked<'a, T> {
     ///
     /// # Safety
     /// `sg` is a sender with a value that was claimed, and unlinked, in this section; `room` may be written.
-    pub(super) unsafe fn take_from(&mut self, sg: *const Sudog, room: *mut T) -> Ready {
+    pub(super) unsafe fn take_from(&mut self, sg: *const Sudog, room: *mut T) -> Ended {
         self.next_handoff();
         // SAFETY: as in `hand_to`.
         unsafe {
             Sudog::with_slot(sg, |slot| ptr::copy_nonoverlapping(slot, room, 1));
-            Sudog::finish(sg, Outcome::Completed)
+            Ended::new(sg, Outcome::Completed)
         }
     }
 
@@ -398,12 +472,12 @@ impl<'a, T> Locked<'a, T> {
     ///
     /// # Safety
     /// `sg` is a sender that was claimed, and unlinked, in this section; there is a free slot.
-    unsafe fn admit(&mut self, sg: *const Sudog) -> Ready {
+    unsafe fn admit(&mut self, sg: *const Sudog) -> Ended {
         // SAFETY: as in `hand_to`.
         unsafe {
             if (*sg).is_lazy() {
                 self.state.reserved += 1;
-                return Sudog::finish(sg, Outcome::Reserved);
+                return Ended::new(sg, Outcome::Reserved);
             }
             if !self.state.buf.has_room() {
                 // The one allocation under the lock: a bounded buffer of several blocks whose last is full while its
@@ -413,7 +487,7 @@ impl<'a, T> Locked<'a, T> {
             }
             let state = &mut *self.state;
             Sudog::with_slot(sg, |slot| state.buf.push(slot));
-            Sudog::finish(sg, Outcome::Completed)
+            Ended::new(sg, Outcome::Completed)
         }
     }
 
@@ -444,14 +518,14 @@ impl<'a, T> Locked<'a, T> {
     }
 
     /// A receive has freed one slot: the first parked sender gets it.
-    pub(super) fn refill(&mut self) -> Ready {
+    pub(super) fn refill(&mut self) -> Ended {
         if self.state.closed || !self.state.has_slot(self.chan.cap) {
-            return Ready::NOBODY;
+            return Ended::NOBODY;
         }
         match self.state.sendq.dequeue() {
             // SAFETY: dequeued, so claimed and unlinked; there is a slot.
             Some(sg) => unsafe { self.admit(sg) },
-            None => Ready::NOBODY,
+            None => Ended::NOBODY,
         }
     }
 
@@ -505,12 +579,12 @@ impl<'a, T> Locked<'a, T> {
     /// # Safety
     /// `receiver` is on no queue and stays where it is until it is taken off `pairs`; `sender` was claimed, and unlinked,
     /// in this section.
-    pub(super) unsafe fn pair_arriving(&mut self, receiver: *const Sudog, sender: *const Sudog) -> Ready {
+    pub(super) unsafe fn pair_arriving(&mut self, receiver: *const Sudog, sender: *const Sudog) -> Ended {
         // SAFETY: the caller's contract.
         unsafe {
             (*receiver).arrival.set(self.next_arrival());
             (*sender).number.set(self.pair(receiver));
-            Sudog::finish(sender, Outcome::Paired)
+            Ended::new(sender, Outcome::Paired)
         }
     }
 
@@ -519,15 +593,15 @@ impl<'a, T> Locked<'a, T> {
     ///
     /// # Safety
     /// `sg` is a receiver that was claimed and is on no queue.
-    pub(super) unsafe fn unclaim_receiver(&mut self, sg: *const Sudog) -> Ready {
+    pub(super) unsafe fn unclaim_receiver(&mut self, sg: *const Sudog) -> Ended {
         // SAFETY: claimed and not finished, so the frame is there, and its owner does not leave it unasked.
         unsafe {
             if (*sg).nonblocking || (*(*sg).wait()).is_select() {
-                return Sudog::finish(sg, Outcome::Retry);
+                return Ended::new(sg, Outcome::Retry);
             }
             self.state.recvq.enqueue_again(sg);
         }
-        Ready::NOBODY
+        Ended::NOBODY
     }
 
     /// A claimed receiver and a claimed sender meet.
@@ -540,11 +614,11 @@ impl<'a, T> Locked<'a, T> {
             if (*sender).is_lazy() {
                 Wait::pair((*receiver).wait());
                 (*sender).number.set(self.pair(receiver));
-                batch.push(Sudog::finish(sender, Outcome::Paired));
+                batch.push(Ended::new(sender, Outcome::Paired));
             } else {
-                let ready = Sudog::with_slot(sender, |slot| self.hand_to(receiver, slot));
-                batch.push(ready);
-                batch.push(Sudog::finish(sender, Outcome::Completed));
+                let received = Sudog::with_slot(sender, |slot| self.hand_to(receiver, slot));
+                batch.push(received);
+                batch.push(Ended::new(sender, Outcome::Completed));
             }
         }
     }
@@ -553,7 +627,7 @@ impl<'a, T> Locked<'a, T> {
     /// slots; after close everybody is released. True if the batch is full and there may be more to do.
     pub(super) fn settle(&mut self, batch: &mut Batch) -> bool {
         loop {
-            if batch.room() < 2 {
+            if batch.is_full() {
                 return true;
             }
             // After close no sender redeems a pair, so paired receivers are ended like queued ones, before them.
@@ -565,9 +639,9 @@ impl<'a, T> Locked<'a, T> {
                     if self.state.has_value() {
                         let number = Sudog::with_slot(sg, |slot| self.take_value(slot));
                         (*sg).number.set(number);
-                        Sudog::finish(sg, Outcome::Completed)
+                        Ended::new(sg, Outcome::Completed)
                     } else {
-                        Sudog::finish(sg, Outcome::Closed)
+                        Ended::new(sg, Outcome::Closed)
                     }
                 });
                 continue;
@@ -578,7 +652,7 @@ impl<'a, T> Locked<'a, T> {
             if self.state.closed {
                 let Some(sg) = self.state.sendq.dequeue() else { continue };
                 // SAFETY: dequeued, so claimed and unlinked.
-                batch.push(unsafe { Sudog::finish(sg, Outcome::Closed) });
+                batch.push(unsafe { Ended::new(sg, Outcome::Closed) });
                 continue;
             }
             if self.match_waiters(batch) {
@@ -603,7 +677,7 @@ impl<'a, T> Locked<'a, T> {
             // SAFETY: as above; a plain sender is on no queue now and its owner has not left.
             None => unsafe {
                 if (*(*sender).wait()).is_select() {
-                    batch.push(Sudog::finish(sender, Outcome::Retry));
+                    batch.push(Ended::new(sender, Outcome::Retry));
                 } else {
                     self.state.sendq.enqueue_again(sender);
                 }

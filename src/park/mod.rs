@@ -205,23 +205,22 @@ impl Waiter {
     }
 }
 
-/// Wake-ups of one locked section that may end many waits. It is fired behind the section, and if it was full there
-/// comes another section.
+/// Many wake-ups, of one locked section.
 #[derive(Debug)]
-pub(crate) struct Batch {
+pub(crate) struct Readies {
     readies: [Ready; Self::MOST],
     len: usize,
 }
 
-impl Batch {
+impl Readies {
     pub(crate) const MOST: usize = 32;
 
     pub(crate) fn new() -> Self {
         Self { readies: [const { Ready::NOBODY }; Self::MOST], len: 0 }
     }
 
-    pub(crate) fn room(&self) -> usize {
-        Self::MOST - self.len
+    pub(crate) fn is_full(&self) -> bool {
+        self.len == Self::MOST
     }
 
     pub(crate) fn push(&mut self, ready: Ready) {
@@ -240,9 +239,8 @@ impl Batch {
     }
 
     /// Fires everything, as [`Ready::try_fire`] does.
-    pub(crate) fn try_fire(&mut self) -> Ready {
+    pub(crate) fn try_fire(mut self) -> Ready {
         let all = self.readies[..self.len].iter_mut();
-        self.len = 0;
         all.fold(Ready::NOBODY, |panic, ready| panic.or(std::mem::replace(ready, Ready::NOBODY).try_fire()))
     }
 }

@@ -3,10 +3,10 @@
 
 use super::super::hchan::{Hchan, Refusal};
 use super::super::ring::Block;
-use super::super::section::{RecvNow, SendNow};
+use super::super::section::{Batch, Ended, RecvNow, SendNow};
 use super::super::waitq::{List, Sudog};
 use super::Kind;
-use crate::park::{Batch, Done, Goroutine, Outcome, Ready, Reason, Wait, Waiter};
+use crate::park::{Done, Goroutine, Outcome, Reason, Wait, Waiter};
 use crate::primitive::{Arc, Lock, thread};
 use std::mem::MaybeUninit;
 use std::ops::Deref;
@@ -190,20 +190,20 @@ fn start_recv_as<T>(chan: &Hchan<T>, queued: Queued<T>) -> Result<Result<T, Refu
     let mut c = chan.lock();
     // SAFETY: the slot may be written; the queued operation stays where it is.
     unsafe {
-        let ready = match Sudog::with_slot(&queued.sg, |slot| c.recv_now(slot, nonblocking)) {
-            RecvNow::Got(ready) => {
-                c.leave(ready).fire();
+        let ended = match Sudog::with_slot(&queued.sg, |slot| c.recv_now(slot, nonblocking)) {
+            RecvNow::Got(ended) => {
+                c.leave(ended).fire();
                 return Ok(Ok(queued.take()));
             }
             RecvNow::Closed => return Ok(Err(Refusal::Closed)),
             RecvNow::Empty if nonblocking => return Ok(Err(Refusal::Blocked)),
             RecvNow::Empty => {
                 c.queue_receiver(&raw const queued.sg);
-                Ready::NOBODY
+                Ended::NOBODY
             }
             RecvNow::Lazy(sender) => c.pair_arriving(&raw const queued.sg, sender),
         };
-        c.leave(ready).fire();
+        c.leave(ended).fire();
     }
     Err(queued)
 }
@@ -217,8 +217,8 @@ pub(crate) fn start_send<T>(chan: &Hchan<T>, value: T) -> Result<Result<(), T>, 
         // SAFETY: the slot holds a value until it is sent; the queued operation stays where it is.
         unsafe {
             match Sudog::with_slot(&queued.sg, |slot| c.send_now(slot, &mut spare)) {
-                SendNow::Sent(ready) => {
-                    c.leave(ready).fire();
+                SendNow::Sent(ended) => {
+                    c.leave(ended).fire();
                     return Ok(Ok(()));
                 }
                 SendNow::Closed => return Ok(Err(queued.take())),

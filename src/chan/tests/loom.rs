@@ -64,12 +64,13 @@ fn send_close<K: Kind>(cap: usize) {
     }
 }
 
-/// A receiver is released by close, whether it is parked, about to park, or comes later.
+/// A receiver is released by close, whether it is parked, about to park, or comes later; and what it then sees without
+/// the lock is the closed channel.
 fn recv_close<K: Kind>(cap: usize) {
     let c = chan(cap);
-    let receiver = with(&c, |c| K::recv(c));
+    let receiver = with(&c, |c| (K::recv(c), c.is_closed(), recv(c, Patience::Try)));
     assert!(c.closechan());
-    assert_eq!(receiver.join().unwrap(), None);
+    assert_eq!(receiver.join().unwrap(), (None, true, Err(Refusal::Closed)));
 }
 
 /// One value, a receiver and a closer: the value is received, or comes back, and the receiver is released.
@@ -205,6 +206,38 @@ fn last_receiver_drop_send() {
             }
         });
     }
+}
+
+/// Who finds the channel closed because its last receiver has gone finds it empty too.
+#[test]
+fn last_receiver_drop_takes_the_buffer_along() {
+    model(|| {
+        let (tx, rx) = bounded(1);
+        tx.send(1).unwrap();
+        let receiver = thread::spawn(move || drop(rx));
+        if tx.is_closed() {
+            assert_eq!(tx.len(), 0);
+        }
+        receiver.join().unwrap();
+        assert_eq!(tx.len(), 0);
+    });
+}
+
+/// A sender that a drain has let in finds the buffer as the drain has left it.
+#[test]
+fn drain_lets_a_sender_in() {
+    model(|| {
+        let c = chan(1);
+        send(&c, 1, Patience::Try).unwrap();
+        let sender = with(&c, |c| {
+            send(c, 2, Patience::Forever).unwrap();
+            c.len()
+        });
+        let (_, ring) = c.take_all();
+        assert_eq!(ring.len(), 1);
+        assert_eq!(sender.join().unwrap(), 1);
+        assert_eq!(recv(&c, Patience::Try), Ok(2));
+    });
 }
 
 /// Refusals without the lock. A value is in the buffer, then the channel is closed: a try never says "empty".
