@@ -2,55 +2,74 @@
 //!
 //! Two threads that hand values to each other on two cores meet within a microsecond; a sleep and a wake-up in the
 //! kernel cost each of them several. So a thread looks first: a few dozen times with a pause between, then yielding its
-//! core, because the one it waits for may need it. The number of looks is bounded, and it adapts per channel: where
-//! looking has paid, it goes on longer; where it has not (an idle worker), it nearly stops.
+//! core, because the one it waits for may need it. The number of either kind of looks is bounded, and it adapts per
+//! channel: where they have paid, there are more; where they have not (an idle worker), next to none.
 
 use super::{Done, Wait, Waiter};
 use crate::primitive::{AtomicU32, Ordering, hint, thread};
 use std::sync::OnceLock;
 use std::time::Instant;
 
-/// Looks with a pause between them; the ones after these yield the core.
-const PAUSES: u32 = 40;
-/// Most looks in one wait: together some 30 us where another thread takes the core, 10 us where none does.
-const MOST: u32 = 100;
-/// Fewest looks, so that a channel can find out that looking pays again.
-const FEWEST: u32 = 6;
+/// Most looks with a pause between them in one wait: about 3 us.
+const MOST_PAUSES: u32 = 40;
+/// Most looks with a yield between them: 10 us if nobody wants the core, 60 us if others take it each time.
+const MOST_YIELDS: u32 = 60;
+/// Fewest of either, so that a channel can find out that they pay again. One yield is enough for two threads on one
+/// core, each of which waits for the other.
+const FEWEST: u32 = 3;
 
-/// How many times to look before sleeping, learnt per channel. A hint: lost updates do no harm.
+/// How often to look before sleeping, learnt per channel: where pauses pay, where yields do, or that neither does. Hints
+/// only: lost updates do no harm.
 #[derive(Debug)]
-pub(crate) struct Spin(AtomicU32);
+pub(crate) struct Spin {
+    pauses: AtomicU32,
+    yields: AtomicU32,
+}
 
 impl Spin {
     pub(crate) fn new() -> Self {
-        Self(AtomicU32::new(MOST / 2))
+        Self { pauses: AtomicU32::new(MOST_PAUSES / 2), yields: AtomicU32::new(MOST_YIELDS / 4) }
     }
 
     /// Never look: there is nobody who could end the wait.
     pub(crate) fn none() -> Self {
-        Self(AtomicU32::new(0))
+        Self { pauses: AtomicU32::new(0), yields: AtomicU32::new(0) }
     }
 
     fn until_done(&self, wait: &Wait, deadline: Option<Instant>) -> Option<Done> {
-        let budget = self.0.load(Ordering::Relaxed);
-        for look in 0..budget {
+        let (pauses, yields) = (self.pauses.load(Ordering::Relaxed), self.yields.load(Ordering::Relaxed));
+        if several_cores() {
+            for _ in 0..pauses {
+                if let Some(done) = wait.done() {
+                    more(&self.pauses, pauses, MOST_PAUSES);
+                    return Some(done);
+                }
+                hint::spin_loop();
+            }
+            less(&self.pauses, pauses);
+        }
+        for _ in 0..yields {
             if let Some(done) = wait.done() {
-                self.0.store((budget + (MOST - budget).div_ceil(4)).min(MOST), Ordering::Relaxed);
+                more(&self.yields, yields, MOST_YIELDS);
                 return Some(done);
             }
-            if look < PAUSES && several_cores() {
-                hint::spin_loop();
-            } else {
-                if passed(deadline) {
-                    return None;
-                }
-                thread::yield_now();
+            if passed(deadline) {
+                return None;
             }
+            thread::yield_now();
         }
-        if budget > FEWEST {
-            self.0.store(budget - (budget - FEWEST).div_ceil(4), Ordering::Relaxed);
-        }
+        less(&self.yields, yields);
         None
+    }
+}
+
+fn more(count: &AtomicU32, now: u32, most: u32) {
+    count.store((now + (most - now).div_ceil(4)).min(most), Ordering::Relaxed);
+}
+
+fn less(count: &AtomicU32, now: u32) {
+    if now > FEWEST {
+        count.store(now - (now - FEWEST).div_ceil(4), Ordering::Relaxed);
     }
 }
 
