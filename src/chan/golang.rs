@@ -1,9 +1,10 @@
 //! Chan: the channel as Go has it. One handle for both directions, a nil channel, and Go's panics.
 
-use super::hchan::Patience;
+use super::hchan::{Patience, Refusal};
 use super::{Receiver, Sender, TryRecvError, TrySendError, bounded};
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::mem::MaybeUninit;
 use std::panic::Location;
 
 /// A Go channel: send and receive by one handle, which is copied freely and equal to its copies.
@@ -67,8 +68,17 @@ impl<T> Chan<T> {
     /// `send on closed channel`, also if the channel is closed while this waits. The value is dropped.
     #[track_caller]
     pub fn send(&self, value: T) {
-        if self.sender.transmit(value, Patience::Forever, Location::caller(), |_, value| drop(value)).is_err() {
-            panic!("send on closed channel");
+        // SAFETY: the value is ours, and forgotten if it has been moved out.
+        match unsafe { self.sender.transmit(&raw const value, Patience::Forever, Location::caller()) } {
+            Ok(ready) => {
+                std::mem::forget(value);
+                ready.fire();
+            }
+            Err(_) => {
+                // Not while unwinding: its drop may panic too.
+                drop(value);
+                panic!("send on closed channel");
+            }
         }
     }
 
@@ -83,18 +93,28 @@ impl<T> Chan<T> {
     /// `send on closed channel`.
     #[track_caller]
     pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
-        let sent = self.sender.try_send(value);
-        if let Err(TrySendError::Disconnected(value)) = sent {
-            drop(value);
-            panic!("send on closed channel");
+        // SAFETY: the value is ours, and forgotten if it has been moved out.
+        match unsafe { self.sender.transmit(&raw const value, Patience::Try, Location::caller()) } {
+            Ok(ready) => {
+                std::mem::forget(value);
+                ready.fire();
+                Ok(())
+            }
+            Err(Refusal::Blocked) => Err(TrySendError::Full(value)),
+            Err(Refusal::Closed) => {
+                drop(value);
+                panic!("send on closed channel");
+            }
         }
-        sent
     }
 
     /// `v, ok := <-ch`: `None` if the channel is closed and empty.
     #[track_caller]
     pub fn recv(&self) -> Option<T> {
-        self.receiver.recv().ok()
+        let mut room = MaybeUninit::uninit();
+        self.receiver.receive(&mut room, Patience::Forever, Location::caller()).ok()?;
+        // SAFETY: it holds a value.
+        Some(unsafe { room.assume_init_read() })
     }
 
     /// `v := <-ch`: the default value, Go's zero value, if the channel is closed and empty.
@@ -119,10 +139,15 @@ impl<T> Chan<T> {
     /// [`TryRecvError::Empty`] if it would have to wait; never `Disconnected`.
     #[track_caller]
     pub fn try_recv(&self) -> Result<Option<T>, TryRecvError> {
-        match self.receiver.try_recv() {
-            Ok(value) => Ok(Some(value)),
-            Err(TryRecvError::Disconnected) => Ok(None),
-            Err(TryRecvError::Empty) => Err(TryRecvError::Empty),
+        fn received<T>(room: &MaybeUninit<T>) -> Result<Option<T>, TryRecvError> {
+            // SAFETY: a value was received into it, and is read once.
+            Ok(Some(unsafe { room.assume_init_read() }))
+        }
+        let mut room = MaybeUninit::uninit();
+        match self.receiver.receive(&mut room, Patience::Try, Location::caller()) {
+            Ok(()) => received(&room),
+            Err(Refusal::Closed) => Ok(None),
+            Err(Refusal::Blocked) => Err(TryRecvError::Empty),
         }
     }
 

@@ -1,9 +1,9 @@
 //! Receiving as iteration.
 
+use super::Receiver;
 use super::hchan::Hchan;
 use super::returned::Returned;
 use super::ring::Ring;
-use super::{Receiver, RecvError};
 use std::fmt;
 use std::iter::FusedIterator;
 use std::mem::MaybeUninit;
@@ -76,12 +76,6 @@ impl<T> IntoIterator for Receiver<T> {
     }
 }
 
-impl<T> Receiver<T> {
-    fn recv_at(&self, at: &'static Location<'static>) -> Result<T, RecvError> {
-        self.receive(super::Patience::Forever, at, |_| RecvError)
-    }
-}
-
 impl<T> fmt::Debug for Iter<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad("Iter { .. }")
@@ -118,17 +112,15 @@ impl<T> Iterator for Drain<T> {
     type Item = T;
 
     fn next(&mut self) -> Option<T> {
-        if let Some(value) = self.returned.next() {
-            return Some(value);
-        }
-        if self.buffered.len() == 0 {
-            return None;
-        }
-        let mut room = MaybeUninit::uninit();
-        // SAFETY: the ring is not empty; afterwards the room holds a value.
+        let mut room = MaybeUninit::<T>::uninit();
+        // SAFETY: the room may be written; it is read only if something was.
         unsafe {
-            drop(self.buffered.pop(room.as_mut_ptr()));
-            Some(room.assume_init())
+            match self.returned.pop(room.as_mut_ptr()) {
+                Some(node) => drop(node),
+                None if self.buffered.len() == 0 => return None,
+                None => drop(self.buffered.pop(room.as_mut_ptr())),
+            }
+            Some(room.assume_init_read())
         }
     }
 

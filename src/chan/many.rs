@@ -8,7 +8,6 @@ use super::section::{Batch, Ended, READABLE, RecvNow, SendNow};
 
 use crate::park::Ready;
 use std::collections::VecDeque;
-use std::mem::MaybeUninit;
 
 /// Values that one section moves at most, so that others get the lock in between.
 const MOST_PER_SECTION: usize = 64;
@@ -73,11 +72,11 @@ impl<T> Hchan<T> {
     }
 
     /// Sends the value behind `elem` without waiting: where there is no room, the oldest buffered value makes room and
-    /// comes back. At capacity 0 the value itself does. Overtakes parked senders.
+    /// is moved to `oldest`, and this returns true. Refused as blocked if there is none. Overtakes parked senders.
     ///
     /// # Safety
-    /// As for [`chansend`](Self::chansend).
-    pub(super) unsafe fn force_send(&self, elem: *mut T) -> Result<(Ready, Option<T>), Refusal> {
+    /// As for [`chansend`](Self::chansend); `oldest` may be written.
+    pub(super) unsafe fn force_send(&self, elem: *const T, oldest: *mut T) -> Result<(Ready, bool), Refusal> {
         let mut spare = None;
         loop {
             let mut c = self.lock();
@@ -87,7 +86,7 @@ impl<T> Hchan<T> {
             if let Some(sg) = c.recvq.dequeue() {
                 // SAFETY: dequeued, so claimed and unlinked; the value is ours to give away.
                 let ended = unsafe { c.hand_to(sg, elem) };
-                return Ok((c.leave(ended), None));
+                return Ok((c.leave(ended), false));
             }
             let full = self.cap != UNBOUNDED && !c.has_slot(self.cap);
             if full && c.buf.len() == 0 {
@@ -99,15 +98,14 @@ impl<T> Hchan<T> {
                 spare = Some(Block::new(cap));
                 continue;
             }
-            let mut oldest = MaybeUninit::<T>::uninit();
             // SAFETY: full, so there is a value to take out; then there is room; the value is ours to give away.
             unsafe {
                 if full {
-                    c.pop_oldest(oldest.as_mut_ptr());
+                    c.pop_oldest(oldest);
                 }
                 c.buf.push(elem);
-                return Ok((c.leave(Ended::NOBODY), full.then(|| oldest.assume_init_read())));
             }
+            return Ok((c.leave(Ended::NOBODY), full));
         }
     }
 }

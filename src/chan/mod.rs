@@ -22,13 +22,45 @@ mod waitq;
 #[cfg(test)]
 mod tests;
 
+/// Handles of values that must stay on their thread stay there too.
+///
+/// ```compile_fail,E0277
+/// fn crosses<T: Send>(_: T) {}
+/// crosses(gochan::bounded::<std::rc::Rc<()>>(0).0);
+/// ```
+///
+/// ```compile_fail,E0277
+/// fn crosses<T: Send>(_: T) {}
+/// crosses(gochan::bounded::<std::rc::Rc<()>>(0).1);
+/// ```
+///
+/// ```compile_fail,E0277
+/// fn crosses<T: Send>(_: T) {}
+/// crosses(&gochan::Chan::<std::rc::Rc<()>>::new(0));
+/// ```
+///
+/// ```compile_fail,E0277
+/// fn crosses<T: Send>(_: T) {}
+/// crosses(gochan::unbounded::<std::rc::Rc<()>>().1.downgrade());
+/// ```
+///
+/// The same with values that may cross:
+///
+/// ```
+/// fn crosses<T: Send>(_: T) {}
+/// crosses(gochan::bounded::<std::sync::Arc<()>>(0));
+/// crosses(&gochan::Chan::<std::cell::Cell<u8>>::new(0));
+/// ```
+#[cfg(doctest)]
+struct HandlesAreSendIfValuesAre;
+
 pub use error::{RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError};
 pub use golang::{Chan, Range};
 pub use iter::{Drain, IntoIter, Iter, TryIter};
 
-use crate::park::{self, Reason};
+use crate::park::{self, Ready, Reason};
 use crate::primitive::{Arc, AtomicUsize, Ordering};
-use hchan::{Hchan, Patience, UNBOUNDED};
+use hchan::{Hchan, Patience, Refusal, UNBOUNDED};
 use std::fmt;
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 
@@ -77,8 +109,9 @@ pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
 #[must_use]
 #[track_caller]
 pub fn bounded<T>(cap: usize) -> (Sender<T>, Receiver<T>) {
-    // A capacity that no memory could hold is as good as none only for values of size zero.
-    handles(if size_of::<T>() == 0 { cap.min(UNBOUNDED - 1) } else { cap })
+    // The largest number means "unbounded" inside; for values of size zero, which alone can have such a capacity, one
+    // less makes no difference.
+    handles(cap.min(UNBOUNDED - 1))
 }
 
 /// Makes a receiver of a channel on which nothing ever comes. Go's nil channel, for receiving.
@@ -323,8 +356,25 @@ fn is_last(count: &AtomicUsize) -> bool {
 
 /// An operation on a nil channel: waits in vain.
 #[cold]
-fn nobody_comes(reason: Reason, patience: Patience, at: &'static Location<'static>) {
+fn nobody_comes(reason: Reason, patience: Patience, at: &'static Location<'static>) -> Refusal {
     if !matches!(patience, Patience::Try) {
         park::forever(reason, at, patience.deadline());
+    }
+    Refusal::Blocked
+}
+
+/// Fires a wake-up while `value` is nobody's yet: should a waker panic, the value is dropped.
+///
+/// # Safety
+/// There is a value, and if this unwinds, it is gone.
+#[inline]
+unsafe fn fire_beside<T>(ready: Ready, value: *mut T) {
+    if !ready.is_nobody() {
+        let panic = ready.try_fire();
+        if !panic.is_nobody() {
+            // SAFETY: the caller's contract.
+            unsafe { std::ptr::drop_in_place(value) };
+            panic.fire();
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! What a receiver does.
 
 use super::hchan::{Patience, Refusal};
-use super::{Drain, Iter, Receiver, RecvError, RecvTimeoutError, TryIter, TryRecvError, WeakReceiver, nobody_comes};
+use super::{Drain, Iter, Receiver, RecvError, RecvTimeoutError, TryIter, TryRecvError, WeakReceiver};
+use super::{fire_beside, nobody_comes};
 use crate::park::Reason;
 use std::mem::MaybeUninit;
 use std::panic::Location;
@@ -27,7 +28,7 @@ impl<T> Receiver<T> {
     /// ```
     #[track_caller]
     pub fn recv(&self) -> Result<T, RecvError> {
-        self.receive(Patience::Forever, Location::caller(), |_| RecvError)
+        self.recv_at(Location::caller())
     }
 
     /// Receives a value if that needs no waiting. Go's `select { case v, ok := <-ch: default: }`.
@@ -53,10 +54,13 @@ impl<T> Receiver<T> {
     /// ```
     #[track_caller]
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
-        self.receive(Patience::Try, Location::caller(), |refusal| match refusal {
-            Refusal::Blocked => TryRecvError::Empty,
-            Refusal::Closed => TryRecvError::Disconnected,
-        })
+        let mut room = MaybeUninit::uninit();
+        match self.receive(&mut room, Patience::Try, Location::caller()) {
+            // SAFETY: it holds a value.
+            Ok(()) => Ok(unsafe { room.assume_init_read() }),
+            Err(Refusal::Blocked) => Err(TryRecvError::Empty),
+            Err(Refusal::Closed) => Err(TryRecvError::Disconnected),
+        }
     }
 
     /// Receives a value, waiting at most for `timeout`; [`Duration::MAX`] is for ever. Go's `select` with `time.After`.
@@ -105,35 +109,40 @@ impl<T> Receiver<T> {
     }
 
     fn recv_patiently(&self, patience: Patience, at: &'static Location<'static>) -> Result<T, RecvTimeoutError> {
-        self.receive(patience, at, |refusal| match refusal {
-            Refusal::Blocked => RecvTimeoutError::Timeout,
-            Refusal::Closed => RecvTimeoutError::Disconnected,
-        })
+        let mut room = MaybeUninit::uninit();
+        match self.receive(&mut room, patience, at) {
+            // SAFETY: it holds a value.
+            Ok(()) => Ok(unsafe { room.assume_init_read() }),
+            Err(Refusal::Blocked) => Err(RecvTimeoutError::Timeout),
+            Err(Refusal::Closed) => Err(RecvTimeoutError::Disconnected),
+        }
     }
 
-    /// Every receive. The room is in this frame: a sender writes the value there.
     #[inline]
-    pub(super) fn receive<E>(
+    pub(super) fn recv_at(&self, at: &'static Location<'static>) -> Result<T, RecvError> {
+        let mut room = MaybeUninit::uninit();
+        match self.receive(&mut room, Patience::Forever, at) {
+            // SAFETY: it holds a value.
+            Ok(()) => Ok(unsafe { room.assume_init_read() }),
+            Err(_) => Err(RecvError),
+        }
+    }
+
+    /// Every receive: a sender writes the value into `room`, which holds one if this returns `Ok`.
+    #[inline]
+    pub(super) fn receive(
         &self,
+        room: &mut MaybeUninit<T>,
         patience: Patience,
         at: &'static Location<'static>,
-        refuse: impl FnOnce(Refusal) -> E,
-    ) -> Result<T, E> {
-        let Some(chan) = &self.chan else {
-            nobody_comes(Reason::ChanReceiveNil, patience, at);
-            return Err(refuse(Refusal::Blocked));
-        };
-        let mut room = MaybeUninit::<T>::uninit();
-        // SAFETY: the room may be written.
-        match unsafe { chan.chanrecv(room.as_mut_ptr(), patience, at) } {
-            Ok(ready) => {
-                // SAFETY: it holds the value now.
-                let value = unsafe { room.assume_init_read() };
-                ready.fire();
-                Ok(value)
-            }
-            Err(refusal) => Err(refuse(refusal)),
+    ) -> Result<(), Refusal> {
+        let Some(chan) = &self.chan else { return Err(nobody_comes(Reason::ChanReceiveNil, patience, at)) };
+        // SAFETY: the room may be written, and holds a value if this succeeds.
+        unsafe {
+            let ready = chan.chanrecv(room.as_mut_ptr(), patience, at)?;
+            fire_beside(ready, room.as_mut_ptr());
         }
+        Ok(())
     }
 
     /// Receives up to `limit` values into `buffer`, waiting for the first; the rest is what is there without waiting,
@@ -162,13 +171,13 @@ impl<T> Receiver<T> {
             0 => {}
             got => return got,
         }
-        match self.receive(Patience::Forever, at, |_| ()) {
-            Err(()) => 0,
-            Ok(value) => {
-                buffer.push(value);
-                1 + some(buffer, limit - 1)
-            }
+        buffer.reserve(1);
+        if self.receive(&mut buffer.spare_capacity_mut()[0], Patience::Forever, at).is_err() {
+            return 0;
         }
+        // SAFETY: a value was written behind the vector's end.
+        unsafe { buffer.set_len(buffer.len() + 1) };
+        1 + some(buffer, limit - 1)
     }
 
     /// Takes out everything that the channel holds, at once and without waiting. Senders that wait for space get it.

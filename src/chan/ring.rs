@@ -115,6 +115,9 @@ pub(super) struct Ring<T> {
 // SAFETY: a ring owns its blocks and the values in them.
 unsafe impl<T: Send> Send for Ring<T> {}
 
+// SAFETY: a shared reference gives access to `len` only.
+unsafe impl<T: Sync> Sync for Ring<T> {}
+
 impl<T> Ring<T> {
     const UNSIZED: bool = std::mem::size_of::<T>() == 0;
 
@@ -238,14 +241,12 @@ impl<T> Drop for Ring<T> {
         impl<T> Drop for Rest<'_, T> {
             fn drop(&mut self) {
                 self.0.drop_values();
+                if let Some(at) = self.0.head.take() {
+                    drop(Block::<T> { at, _values: PhantomData });
+                }
             }
         }
-        let rest = Rest(self);
-        rest.0.drop_values();
-        std::mem::forget(rest);
-        if let Some(at) = self.head.take() {
-            drop(Block::<T> { at, _values: PhantomData });
-        }
+        Rest(self).0.drop_values();
     }
 }
 

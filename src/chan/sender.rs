@@ -1,11 +1,23 @@
 //! What a sender does.
+//!
+//! Values are passed on by pointer, and each way in which one can come back is a function of its own: without
+//! optimisation every mention of a value by name costs its size in stack, and values may be large.
 
 use super::hchan::{Patience, Refusal};
-use super::{SendError, SendTimeoutError, Sender, TrySendError, WeakSender, nobody_comes};
-use crate::park::Reason;
+use super::{SendError, SendTimeoutError, Sender, TrySendError, WeakSender, fire_beside, nobody_comes};
+use crate::park::{Ready, Reason};
 use std::collections::VecDeque;
+use std::mem::MaybeUninit;
 use std::panic::Location;
 use std::time::{Duration, Instant};
+
+/// The value has been moved out.
+#[inline]
+fn sent<T, E>(msg: T, ready: Ready) -> Result<(), E> {
+    std::mem::forget(msg);
+    ready.fire();
+    Ok(())
+}
 
 impl<T> Sender<T> {
     /// Makes a sender of a channel that never takes anything: sends wait for ever. Go's nil channel, for sending.
@@ -38,7 +50,11 @@ impl<T> Sender<T> {
     /// ```
     #[track_caller]
     pub fn send(&self, msg: T) -> Result<(), SendError<T>> {
-        self.transmit(msg, Patience::Forever, Location::caller(), |_, msg| SendError(msg))
+        // SAFETY: `msg` is a value of ours.
+        match unsafe { self.transmit(&raw const msg, Patience::Forever, Location::caller()) } {
+            Ok(ready) => sent(msg, ready),
+            Err(_) => Err(SendError(msg)),
+        }
     }
 
     /// Sends `msg` if that needs no waiting. Go's `select { case ch <- msg: default: }`.
@@ -62,10 +78,18 @@ impl<T> Sender<T> {
     /// ```
     #[track_caller]
     pub fn try_send(&self, msg: T) -> Result<(), TrySendError<T>> {
-        self.transmit(msg, Patience::Try, Location::caller(), |refusal, msg| match refusal {
-            Refusal::Blocked => TrySendError::Full(msg),
-            Refusal::Closed => TrySendError::Disconnected(msg),
-        })
+        fn full<T>(msg: T) -> Result<(), TrySendError<T>> {
+            Err(TrySendError::Full(msg))
+        }
+        fn disconnected<T>(msg: T) -> Result<(), TrySendError<T>> {
+            Err(TrySendError::Disconnected(msg))
+        }
+        // SAFETY: `msg` is a value of ours.
+        match unsafe { self.transmit(&raw const msg, Patience::Try, Location::caller()) } {
+            Ok(ready) => sent(msg, ready),
+            Err(Refusal::Blocked) => full(msg),
+            Err(Refusal::Closed) => disconnected(msg),
+        }
     }
 
     /// Sends `msg`, waiting at most for `timeout`; [`Duration::MAX`] is for ever. Go's `select` with `time.After`.
@@ -120,34 +144,35 @@ impl<T> Sender<T> {
         patience: Patience,
         at: &'static Location<'static>,
     ) -> Result<(), SendTimeoutError<T>> {
-        self.transmit(msg, patience, at, |refusal, msg| match refusal {
-            Refusal::Blocked => SendTimeoutError::Timeout(msg),
-            Refusal::Closed => SendTimeoutError::Disconnected(msg),
-        })
+        fn timeout<T>(msg: T) -> Result<(), SendTimeoutError<T>> {
+            Err(SendTimeoutError::Timeout(msg))
+        }
+        fn disconnected<T>(msg: T) -> Result<(), SendTimeoutError<T>> {
+            Err(SendTimeoutError::Disconnected(msg))
+        }
+        // SAFETY: `msg` is a value of ours.
+        match unsafe { self.transmit(&raw const msg, patience, at) } {
+            Ok(ready) => sent(msg, ready),
+            Err(Refusal::Blocked) => timeout(msg),
+            Err(Refusal::Closed) => disconnected(msg),
+        }
     }
 
-    /// Every send. `msg` stays in the caller's memory until the channel takes it from there: a large value is not
-    /// copied on the way in.
+    /// Every send: the channel takes the value from where it is.
+    ///
+    /// # Safety
+    /// `msg` points to a value. If this returns `Ok`, the value has been moved out: the caller forgets it, then fires.
     #[inline]
-    pub(super) fn transmit<E>(
+    pub(super) unsafe fn transmit(
         &self,
-        msg: T,
+        msg: *const T,
         patience: Patience,
         at: &'static Location<'static>,
-        refuse: impl FnOnce(Refusal, T) -> E,
-    ) -> Result<(), E> {
-        let Some(chan) = &self.chan else {
-            nobody_comes(Reason::ChanSendNil, patience, at);
-            return Err(refuse(Refusal::Blocked, msg));
-        };
-        // SAFETY: `msg` is a value of ours, forgotten if it has been moved out and kept if not.
-        match unsafe { chan.chansend((&raw const msg).cast_mut(), patience, at) } {
-            Ok(ready) => {
-                std::mem::forget(msg);
-                ready.fire();
-                Ok(())
-            }
-            Err(refusal) => Err(refuse(refusal, msg)),
+    ) -> Result<Ready, Refusal> {
+        match &self.chan {
+            // SAFETY: the caller's contract.
+            Some(chan) => unsafe { chan.chansend(msg.cast_mut(), patience, at) },
+            None => Err(nobody_comes(Reason::ChanSendNil, patience, at)),
         }
     }
 
@@ -180,10 +205,14 @@ impl<T> Sender<T> {
                 Err(Refusal::Closed) => return Err(SendError(())),
                 Err(Refusal::Blocked) => {}
             }
-            let Some(first) = values.pop_front() else { return Ok(()) };
-            if let Err(first) = self.transmit(first, Patience::Forever, at, |_, first| first) {
-                values.push_front(first);
-                return Err(SendError(()));
+            let Some(first) = values.front() else { return Ok(()) };
+            // SAFETY: a value that was sent is taken out of the queue and forgotten.
+            match unsafe { self.transmit(first, Patience::Forever, at) } {
+                Ok(ready) => {
+                    std::mem::forget(values.pop_front());
+                    ready.fire();
+                }
+                Err(_) => return Err(SendError(())),
             }
         }
     }
@@ -207,16 +236,32 @@ impl<T> Sender<T> {
     /// assert_eq!(rx.try_iter().collect::<Vec<_>>(), [2, 3]);
     /// ```
     pub fn force_send(&self, msg: T) -> Result<Option<T>, SendError<T>> {
-        let Some(chan) = &self.chan else { return Ok(Some(msg)) };
-        // SAFETY: as in `transmit`.
-        match unsafe { chan.force_send((&raw const msg).cast_mut()) } {
-            Ok((ready, oldest)) => {
+        fn displaced<T>(oldest: *const T) -> Result<Option<T>, SendError<T>> {
+            // SAFETY: the channel has put a value there, which is ours.
+            Ok(Some(unsafe { oldest.read() }))
+        }
+        fn back<T>(msg: T) -> Result<Option<T>, SendError<T>> {
+            Ok(Some(msg))
+        }
+        fn refused<T>(msg: T) -> Result<Option<T>, SendError<T>> {
+            Err(SendError(msg))
+        }
+        let Some(chan) = &self.chan else { return back(msg) };
+        let mut oldest = MaybeUninit::<T>::uninit();
+        // SAFETY: `msg` is a value of ours, forgotten if it has been moved out; there is room for the oldest.
+        match unsafe { chan.force_send(&raw const msg, oldest.as_mut_ptr()) } {
+            Ok((ready, full)) => {
                 std::mem::forget(msg);
-                ready.fire();
-                Ok(oldest)
+                if !full {
+                    ready.fire();
+                    return Ok(None);
+                }
+                // SAFETY: the room holds a value.
+                unsafe { fire_beside(ready, oldest.as_mut_ptr()) };
+                displaced(oldest.as_ptr())
             }
-            Err(Refusal::Blocked) => Ok(Some(msg)),
-            Err(Refusal::Closed) => Err(SendError(msg)),
+            Err(Refusal::Blocked) => back(msg),
+            Err(Refusal::Closed) => refused(msg),
         }
     }
 

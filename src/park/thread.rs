@@ -12,8 +12,8 @@ use std::time::Instant;
 
 /// Most looks with a pause between them in one wait: about 3 us.
 const MOST_PAUSES: u32 = 40;
-/// Most looks with a yield between them: 10 us if nobody wants the core, 60 us if others take it each time.
-const MOST_YIELDS: u32 = 60;
+/// Most looks with a yield between them: 20 us if nobody wants the core, time for another thread to be woken up.
+const MOST_YIELDS: u32 = 120;
 /// Fewest of either, so that a channel can find out that they pay again. One yield is enough for two threads on one
 /// core, each of which waits for the other.
 const FEWEST: u32 = 3;
@@ -41,16 +41,16 @@ impl Spin {
         if several_cores() {
             for _ in 0..pauses {
                 if let Some(done) = wait.done() {
-                    more(&self.pauses, pauses, MOST_PAUSES);
+                    pays(&self.pauses, pauses, MOST_PAUSES);
                     return Some(done);
                 }
                 hint::spin_loop();
             }
-            less(&self.pauses, pauses);
+            does_not_pay(&self.pauses, pauses);
         }
         for _ in 0..yields {
             if let Some(done) = wait.done() {
-                more(&self.yields, yields, MOST_YIELDS);
+                pays(&self.yields, yields, MOST_YIELDS);
                 return Some(done);
             }
             if passed(deadline) {
@@ -58,18 +58,21 @@ impl Spin {
             }
             thread::yield_now();
         }
-        less(&self.yields, yields);
+        does_not_pay(&self.yields, yields);
         None
     }
 }
 
-fn more(count: &AtomicU32, now: u32, most: u32) {
-    count.store((now + (most - now).div_ceil(4)).min(most), Ordering::Relaxed);
+/// One wait that was not in vain outweighs many that were.
+fn pays(count: &AtomicU32, now: u32, most: u32) {
+    if now != most {
+        count.store(most, Ordering::Relaxed);
+    }
 }
 
-fn less(count: &AtomicU32, now: u32) {
+fn does_not_pay(count: &AtomicU32, now: u32) {
     if now > FEWEST {
-        count.store(now - (now - FEWEST).div_ceil(4), Ordering::Relaxed);
+        count.store(now - 1, Ordering::Relaxed);
     }
 }
 

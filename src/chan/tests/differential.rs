@@ -290,12 +290,12 @@ impl Both {
             34 => {
                 let (model, woken) = self.model.force_send(id);
                 self.said(format!("force_send({id}) {model:?} {woken:?}"));
-                let mut value = mem::ManuallyDrop::new(id);
+                let mut oldest = 0;
                 // SAFETY: a number may be moved out and kept at once.
-                let real = match unsafe { self.real.force_send(&raw mut *value) } {
-                    Ok((ready, oldest)) => {
+                let real = match unsafe { self.real.force_send(&raw const id, &raw mut oldest) } {
+                    Ok((ready, full)) => {
                         ready.fire();
-                        oldest.map_or(ForceOutcome::Sent, ForceOutcome::Displaced)
+                        if full { ForceOutcome::Displaced(oldest) } else { ForceOutcome::Sent }
                     }
                     Err(Refusal::Blocked) => ForceOutcome::Displaced(id),
                     Err(Refusal::Closed) => ForceOutcome::Closed(id),

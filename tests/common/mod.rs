@@ -1,0 +1,131 @@
+//! What the tests share: waiting for a condition, a watchdog, values that are counted.
+
+#![allow(dead_code, reason = "each test uses a part of this")]
+
+pub(crate) mod alloc;
+
+use gochan::debug::{Waiting, channels};
+use std::any::type_name;
+use std::panic::{UnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// What has not happened after this time does not happen: far beyond what a loaded machine needs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Long enough for something wrong to show. Nothing that is right depends on it.
+pub(crate) const A_MOMENT: Duration = Duration::from_millis(20);
+
+/// Waits until `condition` holds.
+#[track_caller]
+pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "waited in vain");
+        thread::sleep(Duration::from_micros(100));
+    }
+}
+
+/// Who waits on the channels of `T`, in the order in which they will be served. A test that asks gives its channel an
+/// element type of its own, since other tests run beside it.
+pub(crate) fn waiting<T>() -> Vec<Waiting> {
+    channels().into_iter().filter(|channel| channel.element == type_name::<T>()).flat_map(|c| c.waiting).collect()
+}
+
+/// Waits until exactly `count` operations are queued on the channels of `T`.
+#[track_caller]
+pub(crate) fn wait_for_waiting<T>(count: usize) {
+    wait_until(|| waiting::<T>().len() == count);
+}
+
+/// Runs a test that hangs if it fails. Then this tells who waits where, and fails.
+#[track_caller]
+pub(crate) fn watchdog(test: impl FnOnce() + Send + 'static) {
+    let (done, finished) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        test();
+        // Nobody listens any more if it took too long.
+        let _ = done.send(());
+    });
+    match finished.recv_timeout(PATIENCE) {
+        Err(RecvTimeoutError::Timeout) => {
+            for channel in channels() {
+                eprint!("{channel}");
+            }
+            panic!("hangs");
+        }
+        // Done; or it panicked, which dropped its end.
+        _ => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+    }
+}
+
+/// The text with which `f` panics.
+#[track_caller]
+pub(crate) fn panic_text<R>(f: impl FnOnce() -> R + UnwindSafe) -> String {
+    let panic = catch_unwind(f).map(drop).expect_err("did not panic");
+    match panic.downcast::<&'static str>() {
+        Ok(text) => text.to_string(),
+        Err(panic) => *panic.downcast::<String>().expect("a text"),
+    }
+}
+
+/// Counts the values that it makes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Census(Arc<[AtomicUsize; 2]>);
+
+/// A value that is counted, so that a lost one and one dropped twice are seen.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    pub(crate) id: usize,
+    census: Census,
+}
+
+impl Census {
+    pub(crate) fn value(&self, id: usize) -> Counted {
+        self.0[0].fetch_add(1, Ordering::Relaxed);
+        Counted { id, census: self.clone() }
+    }
+
+    pub(crate) fn made(&self) -> usize {
+        self.0[0].load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn dropped(&self) -> usize {
+        self.0[1].load(Ordering::Relaxed)
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_all_dropped(&self) {
+        assert_eq!(self.dropped(), self.made(), "values dropped, values made");
+    }
+}
+
+impl Counted {
+    pub(crate) fn census(&self) -> Census {
+        self.census.clone()
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.census.0[1].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Small numbers without a pattern, the same ones in every run.
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: usize) -> Self {
+        Self(seed as u64 ^ 0x9e37_79b9_7f4a_7c15)
+    }
+
+    /// A number below `limit`.
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % limit
+    }
+}
