@@ -36,7 +36,7 @@
 //! | `select { case ch <- v: default: }` | `tx.try_send(v)` |
 //! | `close(ch)` | `tx.close()`, or drop every `tx` |
 //! | `len(ch)`, `cap(ch)` | `rx.len()`, `rx.capacity()` |
-//! | `var ch chan T` | [`Sender::never`], [`never`], [`Chan::nil`] |
+//! | `var ch chan T` | [`Sender::never`], [`never()`](never()), [`Chan::nil`] |
 //!
 //! # Examples
 //!
