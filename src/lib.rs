@@ -68,6 +68,6 @@ mod park;
 mod primitive;
 
 pub use chan::{
-    Chan, Drain, IntoIter, Iter, Range, Receiver, RecvError, RecvTimeoutError, SendError, SendTimeoutError, Sender,
-    TryIter, TryRecvError, TrySendError, WeakReceiver, WeakSender, bounded, never, unbounded,
+    Chan, Drain, IntoIter, Iter, Receiver, RecvError, RecvTimeoutError, SendError, SendTimeoutError, Sender, TryIter,
+    TryRecvError, TrySendError, WeakReceiver, WeakSender, bounded, never, unbounded,
 };

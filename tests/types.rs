@@ -4,8 +4,8 @@ mod common;
 
 use common::watchdog;
 use gochan::{
-    Chan, Drain, IntoIter, Iter, Range, Receiver, RecvError, RecvTimeoutError, SendError, SendTimeoutError, Sender,
-    TryIter, TryRecvError, TrySendError, WeakReceiver, WeakSender, bounded, unbounded,
+    Chan, Drain, IntoIter, Iter, Receiver, RecvError, RecvTimeoutError, SendError, SendTimeoutError, Sender, TryIter,
+    TryRecvError, TrySendError, WeakReceiver, WeakSender, bounded, unbounded,
 };
 use std::any::Any;
 use std::cell::Cell;
@@ -231,7 +231,7 @@ fn handles_of_sendable_values_cross_threads() {
     crosses_threads!((true, true), [
         Sender<u8>, Receiver<u8>, WeakSender<u8>, WeakReceiver<u8>, Chan<u8>,
         Sender<Cell<u8>>, Receiver<Cell<u8>>, WeakSender<Cell<u8>>, WeakReceiver<Cell<u8>>, Chan<Cell<u8>>,
-        Iter<'static, Cell<u8>>, TryIter<'static, Cell<u8>>, IntoIter<Cell<u8>>, Range<'static, Cell<u8>>,
+        Iter<'static, Cell<u8>>, TryIter<'static, Cell<u8>>, IntoIter<Cell<u8>>,
         Drain<u8>, SendError<u8>, TrySendError<u8>, SendTimeoutError<u8>,
         RecvError, TryRecvError, RecvTimeoutError,
         gochan::debug::Channel, gochan::debug::Waiting, gochan::debug::Reason,
@@ -245,7 +245,7 @@ fn handles_of_sendable_values_cross_threads() {
 fn handles_of_other_values_do_not_cross_threads() {
     crosses_threads!((false, false), [
         Sender<Rc<()>>, Receiver<Rc<()>>, WeakSender<Rc<()>>, WeakReceiver<Rc<()>>, Chan<Rc<()>>,
-        Iter<'static, Rc<()>>, TryIter<'static, Rc<()>>, IntoIter<Rc<()>>, Range<'static, Rc<()>>,
+        Iter<'static, Rc<()>>, TryIter<'static, Rc<()>>, IntoIter<Rc<()>>,
         Drain<Rc<()>>, SendError<Rc<()>>, TrySendError<Rc<()>>, SendTimeoutError<Rc<()>>,
         Sender<*const u8>, Receiver<*mut u8>, Chan<*const u8>,
     ]);

@@ -1,7 +1,7 @@
 //! Chan: the channel as Go has it. One handle for both directions, a nil channel, and Go's panics.
 
 use super::hchan::{Patience, Refusal};
-use super::{Receiver, Sender, TryRecvError, TrySendError, bounded};
+use super::{Iter, Receiver, Sender, TryRecvError, TrySendError, bounded};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::mem::MaybeUninit;
@@ -186,8 +186,8 @@ impl<T> Chan<T> {
 
     /// `for v := range ch`.
     #[track_caller]
-    pub fn iter(&self) -> Range<'_, T> {
-        Range { inner: self.receiver.iter() }
+    pub fn iter(&self) -> Iter<'_, T> {
+        self.receiver.iter()
     }
 
     /// The channel as `chan<- T`, with errors instead of panics. Once the last `Chan` and [`Receiver`] has gone, it is
@@ -204,28 +204,12 @@ impl<T> Chan<T> {
     }
 }
 
-/// Values until the channel is closed and empty: `for v := range ch`. Made by [`Chan::iter`].
-#[derive(Debug)]
-pub struct Range<'a, T> {
-    inner: super::Iter<'a, T>,
-}
-
-impl<T> Iterator for Range<'_, T> {
-    type Item = T;
-
-    fn next(&mut self) -> Option<T> {
-        self.inner.next()
-    }
-}
-
-impl<T> std::iter::FusedIterator for Range<'_, T> {}
-
 impl<'a, T> IntoIterator for &'a Chan<T> {
     type Item = T;
-    type IntoIter = Range<'a, T>;
+    type IntoIter = Iter<'a, T>;
 
     #[track_caller]
-    fn into_iter(self) -> Range<'a, T> {
+    fn into_iter(self) -> Iter<'a, T> {
         self.iter()
     }
 }

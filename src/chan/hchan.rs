@@ -15,7 +15,7 @@
 //! I6. Claim before consume: no value moves until the claim on the counterpart is won.
 //! I7. After DONE nothing of the sudog, its wait or its frame is touched.
 //! I8. After close nothing enters. What is in hand drains in order; every parked waiter is released; a blocked sender
-//!     keeps its value. One locked section sets `closed`; the waiters are released at most [`Batch::MOST`] per section.
+//!     keeps its value. One locked section sets `closed`; the waiters are released a batch per section.
 //! I9. A send that succeeded has handed its value to exactly one of: a receive that had begun, the buffer.
 //! I10. Every locked section that frees a slot, gives a value back, releases a reservation or puts a waiter back ends in
 //!      [`Locked::settle`], the one function that restores I2 and I3. (A receive that frees one slot does its only step,

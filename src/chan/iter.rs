@@ -11,7 +11,7 @@ use std::panic::Location;
 
 /// Values until the channel is closed and empty, waiting for each. Go's `for v := range ch`.
 ///
-/// Made by [`Receiver::iter`].
+/// Made by [`Receiver::iter`] and [`Chan::iter`](crate::Chan::iter).
 pub struct Iter<'a, T> {
     pub(super) receiver: &'a Receiver<T>,
     pub(super) made_at: &'static Location<'static>,

@@ -55,7 +55,7 @@ mod tests;
 struct HandlesAreSendIfValuesAre;
 
 pub use error::{RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError};
-pub use golang::{Chan, Range};
+pub use golang::Chan;
 pub use iter::{Drain, IntoIter, Iter, TryIter};
 
 use crate::park::{self, Ready, Reason};
