@@ -93,17 +93,24 @@ impl<T> Hchan<T> {
                 // Nothing is buffered that could make room: capacity 0, or every slot is reserved.
                 return Err(Refusal::Blocked);
             }
-            if let Err(cap) = c.make_room_after_pop(full, &mut spare) {
-                drop(c);
-                spare = Some(Block::new(cap));
-                continue;
+            // A full block gets its room from the pop; else the push comes first, for the pop may take the block along.
+            let pop_first = full && c.buf.is_one_full_block();
+            if !pop_first {
+                if let Err(cap) = c.make_room(&mut spare) {
+                    drop(c);
+                    spare = Some(Block::new(cap));
+                    continue;
+                }
             }
-            // SAFETY: full, so there is a value to take out; then there is room; the value is ours to give away.
+            // SAFETY: full, so there is a value to take out; there is room in time; the value is ours to give away.
             unsafe {
-                if full {
+                if pop_first {
                     c.pop_oldest(oldest);
                 }
                 c.buf.push(elem);
+                if full && !pop_first {
+                    c.pop_oldest(oldest);
+                }
             }
             return Ok((c.leave(Ended::NOBODY), full));
         }

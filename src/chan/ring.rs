@@ -137,8 +137,8 @@ impl<T> Ring<T> {
         Self::UNSIZED || self.tail.is_some_and(|tail| unsafe { tail.as_ref().len < tail.as_ref().cap })
     }
 
-    pub(super) fn is_one_block(&self) -> bool {
-        Self::UNSIZED || (self.head.is_some() && self.head == self.tail)
+    pub(super) fn is_one_full_block(&self) -> bool {
+        !self.has_room() && self.head.is_some() && self.head == self.tail
     }
 
     /// How large the next block should be, in values, for a channel of this capacity.

@@ -503,11 +503,6 @@ impl<'a, T> Locked<'a, T> {
         Ok(())
     }
 
-    /// As [`make_room`](Self::make_room), for a push that follows a pop if `popping`: a single block then has room.
-    pub(super) fn make_room_after_pop(&mut self, popping: bool, spare: &mut Option<Block<T>>) -> Result<(), usize> {
-        if popping && self.state.buf.is_one_block() { Ok(()) } else { self.make_room(spare) }
-    }
-
     /// Takes the oldest buffered value out, past receivers and parked senders.
     ///
     /// # Safety

@@ -195,3 +195,26 @@ fn a_dropped_channel_drops_what_came_back() {
     drop(chan);
     assert_eq!(Arc::strong_count(&value), 1);
 }
+
+/// The buffer's last block has grown and holds one value, all other slots are promised: making room takes that value, and
+/// must not take the block.
+#[test]
+fn force_send_into_a_large_block_that_it_empties() {
+    type Large = [u8; 1024];
+    let chan = Hchan::<Large>::makechan(100);
+    (0..100).for_each(|i| send(&chan, [i; 1024], Patience::Try).unwrap());
+    (0..99).for_each(|i| assert_eq!(recv(&chan, Patience::Try), Ok([i; 1024])));
+    for _ in 0..99 {
+        let lazy = Queued::<Large>::lazy();
+        // SAFETY: the frame stays where it is.
+        assert_eq!(unsafe { chan.offer(&lazy.sg) }, Offer::Reserved);
+    }
+    let (value, mut oldest) = ([200; 1024], [0; 1024]);
+    // SAFETY: bytes may be moved out and kept at once.
+    let (ready, full) = unsafe { chan.force_send(&raw const value, &raw mut oldest) }.unwrap();
+    ready.fire();
+    assert!(full);
+    assert_eq!(oldest, [99; 1024]);
+    assert_eq!(recv(&chan, Patience::Try), Ok(value));
+    (0..99).for_each(|_| chan.release_reserved());
+}
