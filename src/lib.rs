@@ -62,6 +62,11 @@
 //! assert_eq!(sizes.iter().sum::<usize>(), 6);
 //! ```
 
+// README's example is run with the others.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod chan;
 pub mod debug;
 mod park;
