@@ -7,20 +7,8 @@
 
 pub(crate) mod lock;
 
-#[cfg(not(any(gochan_loom, gochan_shuttle)))]
-mod body {
-    pub(crate) use super::lock::{Guard, Lock};
-    pub(crate) use std::sync::Arc;
-    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-
-    pub(crate) mod hint {
-        pub(crate) use std::hint::spin_loop;
-    }
-
-    pub(crate) mod thread {
-        pub(crate) use std::thread::{Thread, current, park, park_timeout, sleep, yield_now};
-    }
-
+#[cfg(not(gochan_loom))]
+mod cell {
     /// [`std::cell::UnsafeCell`] with loom's interface.
     #[derive(Debug)]
     pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
@@ -39,6 +27,22 @@ mod body {
         pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
             f(self.0.get())
         }
+    }
+}
+
+#[cfg(not(any(gochan_loom, gochan_shuttle)))]
+mod body {
+    pub(crate) use super::cell::UnsafeCell;
+    pub(crate) use super::lock::{Guard, Lock};
+    pub(crate) use std::sync::Arc;
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+    pub(crate) mod hint {
+        pub(crate) use std::hint::spin_loop;
+    }
+
+    pub(crate) mod thread {
+        pub(crate) use std::thread::{Thread, current, park, park_timeout, sleep, yield_now};
     }
 }
 
@@ -71,6 +75,7 @@ mod body {
 
 #[cfg(gochan_shuttle)]
 mod body {
+    pub(crate) use super::cell::UnsafeCell;
     pub(crate) use shuttle::sync::Arc;
     pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
@@ -80,23 +85,6 @@ mod body {
 
     pub(crate) mod thread {
         pub(crate) use shuttle::thread::{Thread, current, park, park_timeout, sleep, yield_now};
-    }
-
-    #[derive(Debug)]
-    pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
-
-    impl<T> UnsafeCell<T> {
-        pub(crate) const fn new(value: T) -> Self {
-            Self(std::cell::UnsafeCell::new(value))
-        }
-
-        pub(crate) fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
-            f(self.0.get())
-        }
-
-        pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
-            f(self.0.get())
-        }
     }
 
     super::mutex_as_lock!(shuttle);

@@ -50,6 +50,11 @@ impl<T> Chan<T> {
     }
 
     /// `var ch chan T`: the nil channel. Sends and receives block for ever, [`close`](Self::close) panics.
+    ///
+    /// ```
+    /// let ch = gochan::Chan::<u8>::nil();
+    /// assert!(ch.is_nil() && ch.try_recv().is_err());
+    /// ```
     #[must_use]
     pub const fn nil() -> Self {
         Self { sender: Sender::never(), receiver: super::never() }
@@ -66,6 +71,12 @@ impl<T> Chan<T> {
     /// # Panics
     ///
     /// `send on closed channel`, also if the channel is closed while this waits. The value is dropped.
+    ///
+    /// ```
+    /// let ch = gochan::Chan::new(1);
+    /// ch.send(1);
+    /// assert_eq!(ch.len(), 1);
+    /// ```
     #[track_caller]
     pub fn send(&self, value: T) {
         // SAFETY: the value is ours, and forgotten if it has been moved out.
@@ -91,6 +102,12 @@ impl<T> Chan<T> {
     /// # Panics
     ///
     /// `send on closed channel`.
+    ///
+    /// ```
+    /// let ch = gochan::Chan::new(1);
+    /// assert!(ch.try_send(1).is_ok());
+    /// assert!(ch.try_send(2).is_err());
+    /// ```
     #[track_caller]
     pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
         // SAFETY: the value is ours, and forgotten if it has been moved out.
@@ -109,6 +126,13 @@ impl<T> Chan<T> {
     }
 
     /// `v, ok := <-ch`: `None` if the channel is closed and empty.
+    ///
+    /// ```
+    /// let ch = gochan::Chan::new(1);
+    /// ch.send(1);
+    /// ch.close();
+    /// assert_eq!((ch.recv(), ch.recv()), (Some(1), None));
+    /// ```
     #[track_caller]
     pub fn recv(&self) -> Option<T> {
         let mut room = MaybeUninit::uninit();
@@ -137,6 +161,15 @@ impl<T> Chan<T> {
     /// # Errors
     ///
     /// [`TryRecvError::Empty`] if it would have to wait; never `Disconnected`.
+    ///
+    /// ```
+    /// let ch = gochan::Chan::new(1);
+    /// assert!(ch.try_recv().is_err());
+    /// ch.send(1);
+    /// assert_eq!(ch.try_recv(), Ok(Some(1)));
+    /// ch.close();
+    /// assert_eq!(ch.try_recv(), Ok(None));
+    /// ```
     #[track_caller]
     pub fn try_recv(&self) -> Result<Option<T>, TryRecvError> {
         fn received<T>(room: &MaybeUninit<T>) -> Result<Option<T>, TryRecvError> {
@@ -156,6 +189,13 @@ impl<T> Chan<T> {
     /// # Panics
     ///
     /// `close of nil channel`, `close of closed channel`.
+    ///
+    /// ```
+    /// let ch = gochan::Chan::<u8>::new(0);
+    /// ch.close();
+    /// let again = std::panic::catch_unwind(|| ch.close()).unwrap_err();
+    /// assert_eq!(again.downcast_ref(), Some(&"close of closed channel"));
+    /// ```
     #[track_caller]
     pub fn close(&self) {
         if self.is_nil() {
@@ -192,6 +232,12 @@ impl<T> Chan<T> {
 
     /// The channel as `chan<- T`, with errors instead of panics. Once the last `Chan` and [`Receiver`] has gone, it is
     /// closed.
+    ///
+    /// ```
+    /// let ch = gochan::Chan::new(1);
+    /// ch.sender().send(1).unwrap();
+    /// assert_eq!(ch.receiver().recv(), Ok(1));
+    /// ```
     #[must_use]
     pub fn sender(&self) -> Sender<T> {
         self.sender.clone()

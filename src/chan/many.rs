@@ -1,11 +1,11 @@
 //! Several values per locked section, and a send that makes its own room.
 //!
-//! A section ends at most as many waits as fit a batch of wake-ups, which are fired behind it. The order of checks is that of `chansend` and `chanrecv`, and so is who is served first.
+//! A section ends at most as many waits as fit a batch of wake-ups, which are fired behind it. The order of checks is
+//! that of `chansend` and `chanrecv`, and so is who is served first.
 
 use super::hchan::{Hchan, Refusal, UNBOUNDED};
 use super::ring::Block;
 use super::section::{Batch, Ended, READABLE, RecvNow, SendNow};
-
 use crate::park::Ready;
 use std::collections::VecDeque;
 

@@ -227,6 +227,13 @@ impl<T> Receiver<T> {
     }
 
     /// Makes a handle that does not keep the channel open.
+    ///
+    /// ```
+    /// let (tx, rx) = gochan::unbounded::<u8>();
+    /// let weak = rx.downgrade();
+    /// drop(rx);
+    /// assert!(weak.upgrade().is_none() && tx.is_closed());
+    /// ```
     #[must_use]
     pub fn downgrade(&self) -> WeakReceiver<T> {
         WeakReceiver { chan: self.chan.clone() }

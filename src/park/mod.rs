@@ -232,10 +232,11 @@ impl Readies {
 
     /// Everything as one wake-up.
     pub(crate) fn into_ready(mut self) -> Ready {
-        let all = &mut self.readies[..self.len];
-        let owed =
-            all.iter_mut().map(|ready| std::mem::replace(ready, Ready::NOBODY)).filter(|ready| ready.0.is_some());
-        Ready(Some(Waiter::Several(owed.collect())))
+        if self.len == 0 {
+            return Ready::NOBODY;
+        }
+        let all = self.readies[..self.len].iter_mut();
+        Ready(Some(Waiter::Several(all.map(|ready| std::mem::replace(ready, Ready::NOBODY)).collect())))
     }
 
     /// Fires everything, as [`Ready::try_fire`] does.

@@ -309,15 +309,23 @@ fn close_is_seen_with_what_came_before() {
     });
 }
 
+/// A receiver that was claimed by a sender without a value, and the sender's ticket.
+fn paired(c: &Hchan<usize>) -> (Queued<usize>, u64) {
+    let receiver = start_recv(c).unwrap_err();
+    let lazy = Queued::<usize>::lazy();
+    // SAFETY: the arm is not queued, since there is a receiver.
+    match unsafe { c.offer(&lazy.sg) } {
+        Offer::Paired(ticket) => (receiver, ticket),
+        other => panic!("{other:?}"),
+    }
+}
+
 /// A pair: its receiver gives up while its sender fills. The value is received or comes back to the channel.
 #[test]
 fn pair_revoked_fill() {
     model(|| {
         let c = chan(0);
-        let receiver = start_recv(&c).unwrap_err();
-        let lazy = Queued::<usize>::lazy();
-        // SAFETY: the arm stays where it is.
-        let Offer::Paired(ticket) = (unsafe { c.offer(&lazy.sg) }) else { panic!("no receiver") };
+        let (receiver, ticket) = paired(&c);
         let sender = with(&c, move |c| c.fill(ticket, 7));
         // SAFETY: the receive is ours and was queued on `c`.
         let cancelled = unsafe { c.cancel_recv(&receiver.sg) };
@@ -332,10 +340,7 @@ fn pair_revoked_fill() {
 fn pair_closed_fill() {
     model(|| {
         let c = chan(0);
-        let receiver = start_recv(&c).unwrap_err();
-        let lazy = Queued::<usize>::lazy();
-        // SAFETY: the arm stays where it is.
-        let Offer::Paired(ticket) = (unsafe { c.offer(&lazy.sg) }) else { panic!("no receiver") };
+        let (receiver, ticket) = paired(&c);
         let sender = with(&c, move |c| c.fill(ticket, 7));
         c.closechan();
         let filled = sender.join().unwrap();
