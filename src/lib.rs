@@ -71,8 +71,17 @@ mod chan;
 pub mod debug;
 mod park;
 mod primitive;
+mod select;
+
+/// What the macros expand to.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::select::{Arm, GoExact, Plain, Promise, RecvArm, SendArm, select};
+}
 
 pub use chan::{
-    Chan, Drain, IntoIter, Iter, Receiver, RecvError, RecvTimeoutError, SendError, SendTimeoutError, Sender, TryIter,
-    TryRecvError, TrySendError, WeakReceiver, WeakSender, bounded, never, unbounded,
+    Chan, Drain, IntoIter, Iter, ReadyTimeoutError, Receiver, RecvError, RecvTimeoutError, SelectTimeoutError,
+    SendError, SendTimeoutError, Sender, TryIter, TryReadyError, TryRecvError, TrySelectError, TrySendError,
+    WeakReceiver, WeakSender, after, at, bounded, never, tick, unbounded,
 };
+pub use select::{Select, SelectedOperation};

@@ -94,17 +94,84 @@ mod body {
 #[cfg(any(gochan_loom, gochan_shuttle))]
 macro_rules! mutex_as_lock {
     ($checker:ident) => {
+        use std::cell::UnsafeCell as Plain;
+        use std::ops::{Deref, DerefMut};
+
+        type Held = $checker::sync::MutexGuard<'static, ()>;
+
+        pub(crate) struct Lock<T> {
+            mutex: $checker::sync::Mutex<()>,
+            /// The mutex's guard, while the lock is taken.
+            held: Plain<Option<Held>>,
+            value: Plain<T>,
+        }
+
+        // SAFETY: what the cells hold is touched by who has the mutex.
+        unsafe impl<T: Send> Sync for Lock<T> {}
+        // SAFETY: the lock owns its value, and is not moved while it is taken.
+        unsafe impl<T: Send> Send for Lock<T> {}
+
         #[derive(Debug)]
-        pub(crate) struct Lock<T>($checker::sync::Mutex<T>);
-        pub(crate) type Guard<'a, T> = $checker::sync::MutexGuard<'a, T>;
+        pub(crate) struct Guard<'a, T>(&'a Lock<T>);
 
         impl<T> Lock<T> {
             pub(crate) fn new(value: T) -> Self {
-                Self($checker::sync::Mutex::new(value))
+                Self { mutex: $checker::sync::Mutex::new(()), held: Plain::new(None), value: Plain::new(value) }
             }
 
             pub(crate) fn lock(&self) -> Guard<'_, T> {
-                self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+                self.lock_raw();
+                Guard(self)
+            }
+
+            pub(crate) fn lock_raw(&self) {
+                let guard = self.mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                // SAFETY: the guard is dropped before the lock, which it borrows; and we have the mutex.
+                unsafe {
+                    *self.held.get() = Some(std::mem::transmute::<$checker::sync::MutexGuard<'_, ()>, Held>(guard))
+                };
+            }
+
+            /// Waiting in the order of addresses ends here too, and looking again and again explodes.
+            pub(crate) fn lock_soon(&self) -> bool {
+                self.lock_raw();
+                true
+            }
+
+            /// # Safety
+            /// The caller has taken the lock, and there is no other guard.
+            pub(crate) unsafe fn held(&self) -> Guard<'_, T> {
+                Guard(self)
+            }
+        }
+
+        impl<T> Deref for Guard<'_, T> {
+            type Target = T;
+
+            fn deref(&self) -> &T {
+                // SAFETY: we have the mutex.
+                unsafe { &*self.0.value.get() }
+            }
+        }
+
+        impl<T> DerefMut for Guard<'_, T> {
+            fn deref_mut(&mut self) -> &mut T {
+                // SAFETY: we have the mutex.
+                unsafe { &mut *self.0.value.get() }
+            }
+        }
+
+        impl<T> Drop for Guard<'_, T> {
+            fn drop(&mut self) {
+                // SAFETY: we have the mutex until `held` is dropped, which is after the cell was left.
+                let held = unsafe { (*self.0.held.get()).take() };
+                drop(held);
+            }
+        }
+
+        impl<T> std::fmt::Debug for Lock<T> {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad("Lock")
             }
         }
     };

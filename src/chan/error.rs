@@ -52,6 +52,22 @@ pub enum RecvTimeoutError {
     Disconnected,
 }
 
+/// No operation of a [`Select`](crate::Select) is possible now.
+#[derive(PartialEq, Eq, Clone, Copy, Debug)]
+pub struct TrySelectError;
+
+/// No operation of a [`Select`](crate::Select) became possible in time.
+#[derive(PartialEq, Eq, Clone, Copy, Debug)]
+pub struct SelectTimeoutError;
+
+/// No operation of a [`Select`](crate::Select) is ready now.
+#[derive(PartialEq, Eq, Clone, Copy, Debug)]
+pub struct TryReadyError;
+
+/// No operation of a [`Select`](crate::Select) became ready in time.
+#[derive(PartialEq, Eq, Clone, Copy, Debug)]
+pub struct ReadyTimeoutError;
+
 impl<T> SendError<T> {
     /// The value that was not sent.
     ///
@@ -208,7 +224,23 @@ texts!(Display for RecvTimeoutError {
     Self::Timeout => "timed out waiting on receive operation",
     Self::Disconnected => "channel is empty and disconnected",
 });
+texts!(Display for TrySelectError {
+    Self => "all operations in select would block",
+});
+texts!(Display for SelectTimeoutError {
+    Self => "timed out waiting on select",
+});
+texts!(Display for TryReadyError {
+    Self => "all operations in select would block",
+});
+texts!(Display for ReadyTimeoutError {
+    Self => "timed out waiting on select",
+});
 
+impl Error for TrySelectError {}
+impl Error for SelectTimeoutError {}
+impl Error for TryReadyError {}
+impl Error for ReadyTimeoutError {}
 impl<T: Send> Error for SendError<T> {}
 impl<T: Send> Error for TrySendError<T> {}
 impl<T: Send> Error for SendTimeoutError<T> {}

@@ -243,6 +243,26 @@ impl<T> Chan<T> {
         self.sender.clone()
     }
 
+    /// The sending side, borrowed: for a dynamic [`Select`](crate::Select).
+    #[must_use]
+    pub fn as_sender(&self) -> &Sender<T> {
+        &self.sender
+    }
+
+    /// The receiving side, borrowed: for a dynamic [`Select`](crate::Select).
+    ///
+    /// ```
+    /// let ch = gochan::Chan::new(1);
+    /// ch.send(7);
+    /// let mut select = gochan::Select::new();
+    /// select.recv(ch.as_receiver());
+    /// assert_eq!(select.select().recv(ch.as_receiver()), Ok(7));
+    /// ```
+    #[must_use]
+    pub fn as_receiver(&self) -> &Receiver<T> {
+        &self.receiver
+    }
+
     /// The channel as `<-chan T`. Once the last `Chan` and [`Sender`] has gone, it is closed.
     #[must_use]
     pub fn receiver(&self) -> Receiver<T> {

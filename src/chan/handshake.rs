@@ -21,51 +21,83 @@ use crate::park::{Outcome, Wait};
 use std::mem::ManuallyDrop;
 use std::ptr;
 
-/// What a sender without a value got.
+/// What a sender without a value was promised: where the value may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Offer {
+pub(crate) enum Promised {
+    /// Nowhere: the channel is closed.
     Closed,
-    Paired(u64),
+    /// A slot of the buffer.
     Reserved,
-    /// Nothing yet: its sudog is queued.
-    Parked,
+    /// A receiver, by the ticket of the pair.
+    Paired(u64),
+}
+
+/// A promise, kept by sending and broken by its drop. Forgotten, it is never kept: a receiver waits for it as long as it
+/// waits for anything, or a slot stays empty.
+#[must_use = "dropped, it sends nothing"]
+pub(crate) struct Promise<'a, T> {
+    chan: &'a Hchan<T>,
+    promised: Promised,
+}
+
+impl<'a, T> Promise<'a, T> {
+    pub(crate) fn new(chan: &'a Hchan<T>, promised: Promised) -> Self {
+        Self { chan, promised }
+    }
+
+    /// Sends.
+    ///
+    /// # Errors
+    /// The value, if the channel is closed.
+    pub(crate) fn keep(self, value: T) -> Result<(), T> {
+        let this = ManuallyDrop::new(self);
+        match this.promised {
+            Promised::Closed => Err(value),
+            Promised::Reserved => this.chan.fill_reserved(value),
+            Promised::Paired(ticket) => this.chan.fill(ticket, value),
+        }
+    }
+}
+
+impl<T> Drop for Promise<'_, T> {
+    fn drop(&mut self) {
+        self.chan.break_promise(self.promised);
+    }
 }
 
 /// The directions that a watcher watches; close wakes every watcher.
 pub(crate) const WATCH_RECV: u8 = (READABLE | CLOSED) as u8;
 pub(crate) const WATCH_SEND: u8 = (WRITABLE | CLOSED) as u8;
+#[cfg_attr(not(test), expect(dead_code, reason = "for who awaits the close"))]
 pub(crate) const WATCH_CLOSE: u8 = CLOSED as u8;
 
 impl<T> Hchan<T> {
-    /// A sender without a value looks for a slot, then for a receiver, else it queues. The slot comes first because a
-    /// reservation keeps nobody waiting.
+    /// A sender without a value looks for a promise, else it queues: `None`.
     ///
     /// # Safety
     /// `sg` was made without a slot, and stays where it is until its wait is done or withdrawn.
-    pub(crate) unsafe fn offer(&self, sg: &Sudog) -> Offer {
+    #[cfg_attr(not(test), expect(dead_code, reason = "for permits"))]
+    pub(crate) unsafe fn offer(&self, sg: &Sudog) -> Option<Promised> {
         let mut c = self.lock();
-        while !c.sendq.is_empty() && c.has_slot(self.cap) && !c.closed {
-            // Between two sections of somebody who freed many slots: those who came first go first.
+        while c.is_crowded() {
+            // Those who came first go first.
             self.settle_and_leave(c, Batch::new());
             c = self.lock();
         }
-        if c.closed {
-            return Offer::Closed;
+        let promised = c.promise(sg.wait());
+        if promised.is_none() {
+            // SAFETY: the caller's contract.
+            unsafe { c.queue_sender(sg) };
         }
-        if c.has_slot(self.cap) {
-            c.reserved += 1;
-            return Offer::Reserved;
+        promised
+    }
+
+    pub(crate) fn break_promise(&self, promised: Promised) {
+        match promised {
+            Promised::Closed => {}
+            Promised::Reserved => self.release_reserved(),
+            Promised::Paired(ticket) => self.undo_pair(ticket),
         }
-        if let Some(receiver) = c.recvq.dequeue_if(|receiver| !Wait::is(receiver.wait(), sg.wait())) {
-            // SAFETY: dequeued, so claimed and unlinked.
-            unsafe {
-                Wait::pair((*receiver).wait());
-                return Offer::Paired(c.pair(receiver));
-            }
-        }
-        // SAFETY: the caller's contract.
-        unsafe { c.queue_sender(sg) };
-        Offer::Parked
     }
 
     /// Redeems a pair: the value goes to the receiver that still waits for it, else it comes back to the channel.
@@ -178,6 +210,7 @@ impl<T> Hchan<T> {
     ///
     /// # Safety
     /// `sg` is a receiver's, belongs to the caller and was enqueued on this channel.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for receives that are futures"))]
     pub(crate) unsafe fn cancel_recv(&self, sg: &Sudog) -> Result<(), Refusal> {
         // SAFETY: the caller's contract.
         let done = unsafe { self.withdraw(sg) };
@@ -195,6 +228,30 @@ impl<T> Hchan<T> {
 }
 
 impl<T> Locked<'_, T> {
+    /// Are there queued senders who have not been given a free slot yet? So it is between two sections of somebody who
+    /// freed many.
+    pub(super) fn is_crowded(&self) -> bool {
+        !self.sendq.is_empty() && self.has_slot(self.cap()) && !self.closed
+    }
+
+    /// A sender without a value looks for a slot, then for a receiver that does not wait as `not`. The slot comes first
+    /// because a reservation keeps nobody waiting.
+    pub(super) fn promise(&mut self, not: *const Wait) -> Option<Promised> {
+        if self.closed {
+            return Some(Promised::Closed);
+        }
+        if self.has_slot(self.cap()) {
+            self.reserved += 1;
+            return Some(Promised::Reserved);
+        }
+        let receiver = self.recvq.dequeue_if(|receiver| !Wait::is(receiver.wait(), not))?;
+        // SAFETY: dequeued, so claimed and unlinked.
+        unsafe {
+            Wait::pair((*receiver).wait());
+            Some(Promised::Paired(self.pair(receiver)))
+        }
+    }
+
     fn take_pair(&mut self, ticket: u64) -> Option<*const Sudog> {
         // SAFETY: linked sudogs are alive.
         let receiver = self.pairs.iter().find(|&sg| unsafe { (*sg).number.get() } == ticket)?;

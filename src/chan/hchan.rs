@@ -3,8 +3,9 @@
 //! Invariants:
 //!
 //! I1. One lock protects every field of [`State`] *and* the fields of the sudogs queued on it. Under it there is no user
-//!     code (drop, clone, waker or `Debug` of anything of the user's), no wake-up, no other lock, and no allocation
-//!     except where [`Locked::admit`] cannot avoid one. Lock order: the registry's shard, then a channel.
+//!     code (drop, clone, waker or `Debug` of anything of the user's), no wake-up, no other lock (but that a select
+//!     locks its channels, in the order of addresses), and no allocation except where [`Locked::admit`] cannot avoid one.
+//!     Lock order: the registry's shard, then a channel.
 //! I2. At least one of sendq and recvq is empty, but for one select that waits to send and to receive on the same
 //!     channel.
 //! I3. A value in hand (returned or buffered) implies that recvq has nobody who could be claimed; a free slot
@@ -31,7 +32,7 @@ use super::registry;
 use super::returned::Returned;
 use super::ring::{Block, Ring};
 use super::section::{Batch, CLOSED, Ended, LEN_MAX, LEN_SHIFT, Locked, READABLE, RecvNow, SendNow, State, WRITABLE};
-use super::waitq::{List, Sudog};
+use super::waitq::Sudog;
 use crate::debug::{Channel, Waiting};
 use crate::park::{Done, Outcome, Ready, Reason, Spin, Wait};
 use crate::primitive::{AtomicBool, AtomicUsize, Lock, Ordering};
@@ -57,7 +58,7 @@ pub(crate) enum Patience {
 impl Patience {
     /// The deadline of a wait that begins now; a moment beyond the clock's range is none. Nor has a try one: if it
     /// waits at all, it waits for an end that is certain.
-    pub(super) fn deadline(self) -> Option<Instant> {
+    pub(crate) fn deadline(self) -> Option<Instant> {
         match self {
             Self::Try => None,
             Self::For(duration) => Instant::now().checked_add(duration),
@@ -103,7 +104,7 @@ pub(crate) struct Hchan<T> {
     pub(super) lock: Lock<State<T>>,
     pub(super) senders: AtomicUsize,
     pub(super) receivers: AtomicUsize,
-    spin: Spin,
+    pub(super) spin: Spin,
     /// Somebody has slept here: the registry knows this channel.
     registered: AtomicBool,
 }
@@ -290,7 +291,7 @@ impl<T> Hchan<T> {
         loop {
             // SAFETY: the room is the caller's.
             let sender = match unsafe { c.recv_now(room, matches!(patience, Patience::Try)) } {
-                RecvNow::Got(ended) => return Ok(c.leave(ended)),
+                RecvNow::Got(_, ended) => return Ok(c.leave(ended)),
                 RecvNow::Closed => return Err(Refusal::Closed),
                 RecvNow::Empty if matches!(patience, Patience::Try) => return Err(Refusal::Blocked),
                 RecvNow::Empty => None,
@@ -363,16 +364,7 @@ impl<T> Hchan<T> {
     pub(super) unsafe fn withdraw(&self, sg: *const Sudog) -> Option<Done> {
         let mut c = self.lock();
         // SAFETY: the caller's contract.
-        let linked = unsafe {
-            match (*sg).list() {
-                List::None => false,
-                List::Senders => c.sendq.unlink(sg),
-                List::Receivers => c.recvq.unlink(sg),
-                // The sender finds its ticket gone.
-                List::Pairs => c.pairs.unlink(sg),
-                List::Watchers => c.watchers.unlink(sg),
-            }
-        };
+        let linked = unsafe { c.unlink(sg) };
         // The closer had not come to it yet. If he has a value for it, or for who comes next, it is simply late.
         let closed = c.closed && !c.has_value();
         c.leave_quietly();
@@ -460,7 +452,7 @@ impl<T> Hchan<T> {
     }
 
     /// Somebody is about to sleep here: from now on the channel can be looked at.
-    fn register(&self) {
+    pub(super) fn register(&self) {
         if !self.registered.load(Ordering::Relaxed) && !self.registered.swap(true, Ordering::Relaxed) {
             registry::enter(self);
         }

@@ -56,7 +56,7 @@ impl<T> Hchan<T> {
             while moved < want && !batch.is_full() && (c.has_value() || !c.sendq.first_is_lazy()) {
                 let room = buffer.spare_capacity_mut()[moved].as_mut_ptr();
                 // SAFETY: the room is the vector's spare capacity.
-                let RecvNow::Got(ended) = (unsafe { c.recv_now(room, true) }) else { break };
+                let RecvNow::Got(_, ended) = (unsafe { c.recv_now(room, true) }) else { break };
                 batch.push(ended);
                 moved += 1;
             }

@@ -4,11 +4,11 @@
 //! closes the channel; the last receiver also drops what is in hand. A count never leaves zero again, so a weak handle
 //! can be upgraded only while a strong one lives.
 
+pub(crate) mod arm;
 mod error;
 mod golang;
-#[cfg_attr(not(test), expect(dead_code, reason = "what select and async receives will ask of a channel"))]
-mod handshake;
-mod hchan;
+pub(crate) mod handshake;
+pub(crate) mod hchan;
 mod iter;
 mod many;
 mod receiver;
@@ -17,7 +17,8 @@ mod returned;
 mod ring;
 mod section;
 mod sender;
-mod waitq;
+pub(crate) mod timer;
+pub(crate) mod waitq;
 
 #[cfg(test)]
 mod tests;
@@ -54,15 +55,21 @@ mod tests;
 #[cfg(doctest)]
 struct HandlesAreSendIfValuesAre;
 
-pub use error::{RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError};
+pub use error::{
+    ReadyTimeoutError, RecvError, RecvTimeoutError, SelectTimeoutError, SendError, SendTimeoutError, TryReadyError,
+    TryRecvError, TrySelectError, TrySendError,
+};
 pub use golang::Chan;
 pub use iter::{Drain, IntoIter, Iter, TryIter};
+pub use timer::{after, at, tick};
 
 use crate::park::{self, Ready, Reason};
 use crate::primitive::{Arc, AtomicUsize, Ordering};
+use arm::Target;
 use hchan::{Hchan, Patience, Refusal, UNBOUNDED};
 use std::fmt;
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};
+use timer::Timer;
 
 /// Makes a channel without a capacity: sends never wait.
 ///
@@ -126,13 +133,13 @@ pub fn bounded<T>(cap: usize) -> (Sender<T>, Receiver<T>) {
 /// ```
 #[must_use]
 pub const fn never<T>() -> Receiver<T> {
-    Receiver { chan: None }
+    Receiver { flavor: Flavor::Never }
 }
 
 #[track_caller]
 fn handles<T>(cap: usize) -> (Sender<T>, Receiver<T>) {
     let chan = Arc::new(Hchan::makechan(cap));
-    (Sender { chan: Some(chan.clone()) }, Receiver { chan: Some(chan) })
+    (Sender { chan: Some(chan.clone()) }, Receiver { flavor: Flavor::Chan(chan) })
 }
 
 /// The sending side of a channel. Clones send to the same channel; when the last one goes, the channel is closed.
@@ -158,8 +165,16 @@ pub struct Sender<T> {
 /// The receiving side of a channel. Clones share its values, each value going to one of them; when the last one goes,
 /// the channel is closed and what it still holds is dropped.
 pub struct Receiver<T> {
-    /// `None` for a channel on which nothing ever comes.
-    chan: Option<Arc<Hchan<T>>>,
+    flavor: Flavor<T>,
+}
+
+/// Where a receiver receives from.
+enum Flavor<T> {
+    /// A channel on which nothing ever comes.
+    Never,
+    Chan(Arc<Hchan<T>>),
+    /// A timer; then `T` is [`Instant`](std::time::Instant).
+    Timer(Arc<Timer>),
 }
 
 /// A handle that does not keep a channel open for sending. Made by [`Sender::downgrade`].
@@ -169,7 +184,71 @@ pub struct WeakSender<T> {
 
 /// A handle that does not keep a channel open for receiving. Made by [`Receiver::downgrade`].
 pub struct WeakReceiver<T> {
-    chan: Option<Arc<Hchan<T>>>,
+    flavor: Flavor<T>,
+}
+
+impl<T> Sender<T> {
+    #[inline]
+    fn chan(&self) -> Option<&Arc<Hchan<T>>> {
+        self.chan.as_ref()
+    }
+
+    fn timer(&self) -> Option<&Timer> {
+        None
+    }
+
+    /// The sending arm of a select.
+    pub(crate) fn target(&self) -> Target<'_> {
+        self.chan().map_or(Target::Never, |chan| Target::chan(&**chan))
+    }
+
+    /// The channel, for what a select got from it.
+    pub(crate) fn hchan(&self) -> Option<&Hchan<T>> {
+        self.chan.as_deref()
+    }
+}
+
+impl<T> Receiver<T> {
+    #[inline]
+    fn chan(&self) -> Option<&Arc<Hchan<T>>> {
+        self.flavor.chan()
+    }
+
+    fn timer(&self) -> Option<&Timer> {
+        match &self.flavor {
+            Flavor::Timer(timer) => Some(timer),
+            _ => None,
+        }
+    }
+
+    /// The receiving arm of a select.
+    pub(crate) fn target(&self) -> Target<'_> {
+        match &self.flavor {
+            Flavor::Never => Target::Never,
+            Flavor::Chan(chan) => Target::chan(&**chan),
+            Flavor::Timer(timer) => Target::Timer(timer),
+        }
+    }
+}
+
+impl<T> Flavor<T> {
+    #[inline]
+    fn chan(&self) -> Option<&Arc<Hchan<T>>> {
+        match self {
+            Self::Chan(chan) => Some(chan),
+            _ => None,
+        }
+    }
+}
+
+impl<T> Clone for Flavor<T> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Never => Self::Never,
+            Self::Chan(chan) => Self::Chan(chan.clone()),
+            Self::Timer(timer) => Self::Timer(timer.clone()),
+        }
+    }
 }
 
 /// What both handles can tell about their channel, and closing it.
@@ -191,14 +270,14 @@ macro_rules! common {
             /// assert_eq!(rx.recv(), Err(gochan::RecvError));
             /// ```
             pub fn close(&self) -> bool {
-                self.chan.as_ref().is_some_and(|chan| chan.closechan())
+                self.chan().is_some_and(|chan| chan.closechan())
             }
 
             /// Is the channel closed, so that nothing can be sent any more? A receiver may still find values.
             #[doc(alias = "is_disconnected")]
             #[must_use]
             pub fn is_closed(&self) -> bool {
-                self.chan.as_ref().is_some_and(|chan| chan.is_closed())
+                self.chan().is_some_and(|chan| chan.is_closed())
             }
 
             /// Is the buffer empty? Always true at capacity 0.
@@ -216,31 +295,37 @@ macro_rules! common {
             /// The number of values in the buffer: a moment's, without a lock. Go's `len(ch)`.
             #[must_use]
             pub fn len(&self) -> usize {
-                self.chan.as_ref().map_or(0, |chan| chan.len())
+                match self.timer() {
+                    Some(timer) => usize::from(timer.is_due()),
+                    None => self.chan().map_or(0, |chan| chan.len()),
+                }
             }
 
             /// The capacity; `None` if there is no bound. Go's `cap(ch)`.
             #[must_use]
             pub fn capacity(&self) -> Option<usize> {
-                self.chan.as_ref().map_or(Some(0), |chan| (chan.cap != UNBOUNDED).then_some(chan.cap))
+                match self.timer() {
+                    Some(_) => Some(1),
+                    None => self.chan().map_or(Some(0), |chan| (chan.cap != UNBOUNDED).then_some(chan.cap)),
+                }
             }
 
             /// Is `other` a handle of the same channel? Go's `==`.
             #[must_use]
             pub fn same_channel(&self, other: &Self) -> bool {
-                same(&self.chan, &other.chan)
+                self.target().address() == other.target().address()
             }
 
             /// The number of handles that can send.
             #[must_use]
             pub fn sender_count(&self) -> usize {
-                self.chan.as_ref().map_or(0, |chan| chan.senders.load(Ordering::Relaxed))
+                self.chan().map_or(0, |chan| chan.senders.load(Ordering::Relaxed))
             }
 
             /// The number of handles that can receive.
             #[must_use]
             pub fn receiver_count(&self) -> usize {
-                self.chan.as_ref().map_or(0, |chan| chan.receivers.load(Ordering::Relaxed))
+                self.chan().map_or(0, |chan| chan.receivers.load(Ordering::Relaxed))
             }
         }
 
@@ -260,22 +345,26 @@ common!(Receiver);
 
 /// A weak handle: upgrade, clone, debug.
 macro_rules! weak {
-    ($Weak:ident, $Handle:ident, $count:ident) => {
+    ($Weak:ident, $Handle:ident, $field:ident, $count:ident) => {
         impl<T> $Weak<T> {
             /// The handle, if there is still one of its kind.
             #[must_use]
             pub fn upgrade(&self) -> Option<$Handle<T>> {
-                let chan = match &self.chan {
-                    Some(chan) if !add_unless_zero(&chan.$count) => return None,
-                    chan => chan.clone(),
-                };
-                Some($Handle { chan })
+                let strong = $Handle { $field: self.$field.clone() };
+                match strong.chan() {
+                    Some(chan) if !add_unless_zero(&chan.$count) => {
+                        // It was not counted.
+                        std::mem::forget(strong);
+                        None
+                    }
+                    _ => Some(strong),
+                }
             }
         }
 
         impl<T> Clone for $Weak<T> {
             fn clone(&self) -> Self {
-                Self { chan: self.chan.clone() }
+                Self { $field: self.$field.clone() }
             }
         }
 
@@ -289,8 +378,8 @@ macro_rules! weak {
         impl<T> RefUnwindSafe for $Weak<T> {}
     };
 }
-weak!(WeakSender, Sender, senders);
-weak!(WeakReceiver, Receiver, receivers);
+weak!(WeakSender, Sender, chan, senders);
+weak!(WeakReceiver, Receiver, flavor, receivers);
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
@@ -301,8 +390,8 @@ impl<T> Clone for Sender<T> {
 
 impl<T> Clone for Receiver<T> {
     fn clone(&self) -> Self {
-        self.chan.as_ref().inspect(|chan| add(&chan.receivers));
-        Self { chan: self.chan.clone() }
+        self.chan().inspect(|chan| add(&chan.receivers));
+        Self { flavor: self.flavor.clone() }
     }
 }
 
@@ -316,17 +405,9 @@ impl<T> Drop for Sender<T> {
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        if let Some(chan) = self.chan.as_ref().filter(|chan| is_last(&chan.receivers)) {
+        if let Some(chan) = self.chan().filter(|chan| is_last(&chan.receivers)) {
             chan.abandon();
         }
-    }
-}
-
-fn same<T>(one: &Option<Arc<Hchan<T>>>, other: &Option<Arc<Hchan<T>>>) -> bool {
-    match (one, other) {
-        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-        (None, None) => true,
-        _ => false,
     }
 }
 

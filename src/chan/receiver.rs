@@ -1,7 +1,7 @@
 //! What a receiver does.
 
 use super::hchan::{Patience, Refusal};
-use super::{Drain, Iter, Receiver, RecvError, RecvTimeoutError, TryIter, TryRecvError, WeakReceiver};
+use super::{Drain, Flavor, Iter, Receiver, RecvError, RecvTimeoutError, TryIter, TryRecvError, WeakReceiver};
 use super::{fire_beside, nobody_comes};
 use crate::park::Reason;
 use std::mem::MaybeUninit;
@@ -136,7 +136,16 @@ impl<T> Receiver<T> {
         patience: Patience,
         at: &'static Location<'static>,
     ) -> Result<(), Refusal> {
-        let Some(chan) = &self.chan else { return Err(nobody_comes(Reason::ChanReceiveNil, patience, at)) };
+        let chan = match &self.flavor {
+            Flavor::Chan(chan) => chan,
+            Flavor::Never => return Err(nobody_comes(Reason::ChanReceiveNil, patience, at)),
+            Flavor::Timer(timer) => {
+                let due = timer.recv(patience, at)?;
+                // SAFETY: a timer's receiver receives instants.
+                unsafe { room.as_mut_ptr().cast::<Instant>().write(due) };
+                return Ok(());
+            }
+        };
         // SAFETY: the room may be written, and holds a value if this succeeds.
         unsafe {
             let ready = chan.chanrecv(room.as_mut_ptr(), patience, at)?;
@@ -163,7 +172,7 @@ impl<T> Receiver<T> {
     #[track_caller]
     pub fn recv_many(&self, buffer: &mut Vec<T>, limit: usize) -> usize {
         let at = Location::caller();
-        let some = |buffer: &mut Vec<T>, limit| self.chan.as_ref().map_or(0, |chan| chan.recv_some(buffer, limit));
+        let some = |buffer: &mut Vec<T>, limit| self.chan().map_or(0, |chan| chan.recv_some(buffer, limit));
         if limit == 0 {
             return 0;
         }
@@ -197,7 +206,7 @@ impl<T> Receiver<T> {
     /// assert_eq!(values.collect::<Vec<_>>(), [0, 1, 2]);
     /// ```
     pub fn drain(&self) -> Drain<T> {
-        Drain::of(self.chan.as_deref())
+        Drain::of(self.chan().map(|chan| &**chan))
     }
 
     /// Iterates over values until the channel is closed and empty, waiting for each. Go's `for v := range ch`.
@@ -236,6 +245,6 @@ impl<T> Receiver<T> {
     /// ```
     #[must_use]
     pub fn downgrade(&self) -> WeakReceiver<T> {
-        WeakReceiver { chan: self.chan.clone() }
+        WeakReceiver { flavor: self.flavor.clone() }
     }
 }

@@ -103,25 +103,13 @@ impl<T> Iterator for Returned<T> {
     }
 }
 
-impl<T> Returned<T> {
-    fn drop_values(&mut self) {
+impl<T> Drop for Returned<T> {
+    fn drop(&mut self) {
+        // Should one panic, those behind it leak, as in a ring; their nodes are freed.
         while let Some(mut node) = self.first.take() {
             self.first = node.next.take();
             // SAFETY: nodes on the list hold a value; this one is off it now. Dropped where it lies.
             unsafe { node.value.assume_init_drop() };
         }
-    }
-}
-
-impl<T> Drop for Returned<T> {
-    fn drop(&mut self) {
-        /// Goes on where a panicking `T::drop` stopped.
-        struct Rest<'a, T>(&'a mut Returned<T>);
-        impl<T> Drop for Rest<'_, T> {
-            fn drop(&mut self) {
-                self.0.drop_values();
-            }
-        }
-        Rest(self).0.drop_values();
     }
 }

@@ -236,11 +236,11 @@ impl<T> Ring<T> {
 
 impl<T> Drop for Ring<T> {
     fn drop(&mut self) {
-        /// Goes on where a panicking `T::drop` stopped.
+        /// Frees the blocks, also when a `T::drop` panics: the values behind that one leak, as in crossbeam-channel. To
+        /// drop them while unwinding would turn a second panic into an abort.
         struct Rest<'a, T>(&'a mut Ring<T>);
         impl<T> Drop for Rest<'_, T> {
             fn drop(&mut self) {
-                self.0.drop_values();
                 if let Some(at) = self.0.head.take() {
                     drop(Block::<T> { at, _values: PhantomData });
                 }

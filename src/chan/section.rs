@@ -202,8 +202,8 @@ pub(super) enum SendNow {
 
 /// What a receive finds.
 pub(super) enum RecvNow {
-    /// The room holds a value.
-    Got(Ended),
+    /// The room holds a value, handed out under this number.
+    Got(u64, Ended),
     Closed,
     /// It has to wait.
     Empty,
@@ -350,6 +350,10 @@ impl<'a, T> Locked<'a, T> {
         }
     }
 
+    pub(super) fn cap(&self) -> usize {
+        self.chan.cap
+    }
+
     pub(super) fn next_handoff(&mut self) -> u64 {
         self.state.handoffs += 1;
         self.state.handoffs
@@ -391,9 +395,9 @@ impl<'a, T> Locked<'a, T> {
     pub(super) unsafe fn recv_now(&mut self, room: *mut T, nonblocking: bool) -> RecvNow {
         if self.state.has_value() {
             // SAFETY: there is a value.
-            unsafe { self.take_value(room) };
+            let number = unsafe { self.take_value(room) };
             // A slot may be free now: a parked sender's value takes it.
-            return RecvNow::Got(if self.state.sendq.is_empty() { Ended::NOBODY } else { self.refill() });
+            return RecvNow::Got(number, if self.state.sendq.is_empty() { Ended::NOBODY } else { self.refill() });
         }
         if self.state.closed {
             return RecvNow::Closed;
@@ -407,8 +411,11 @@ impl<'a, T> Locked<'a, T> {
             None => RecvNow::Empty,
             // SAFETY: dequeued, so claimed and unlinked.
             Some(sg) if unsafe { (*sg).is_lazy() } => RecvNow::Lazy(sg),
-            // SAFETY: as above.
-            Some(sg) => RecvNow::Got(unsafe { self.take_from(sg, room) }),
+            Some(sg) => {
+                // SAFETY: as above.
+                let ended = unsafe { self.take_from(sg, room) };
+                RecvNow::Got(self.state.handoffs, ended)
+            }
         }
     }
 

@@ -41,15 +41,15 @@ pub(crate) struct Sudog {
     pub(super) arrival: Cell<u64>,
     /// The ticket of the pair that this is one side of; for a receiver whose slot was filled, the number of that
     /// hand-off, which orders the values that come back.
-    pub(super) number: Cell<u64>,
+    pub(crate) number: Cell<u64>,
     arm: u16,
     list: Cell<List>,
     /// What a watcher watches for: bits of the channel's summary word.
-    pub(super) interest: u8,
+    pub(crate) interest: u8,
     /// A receiver that does not want to wait for more than the sender it was paired with.
-    pub(super) nonblocking: bool,
+    pub(crate) nonblocking: bool,
     /// A sender without a value that is an async task: nobody who must not wait waits for it to be polled.
-    pub(super) polled: bool,
+    pub(crate) polled: bool,
     _pinned: PhantomPinned,
 }
 

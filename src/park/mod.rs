@@ -43,6 +43,8 @@ pub enum Reason {
     ChanReceiveNil,
     /// `select`: for one of several operations.
     Select,
+    /// `select (no cases)`: for none at all.
+    SelectNoCases,
 }
 
 impl fmt::Display for Reason {
@@ -53,6 +55,7 @@ impl fmt::Display for Reason {
             Self::ChanSendNil => "chan send (nil chan)",
             Self::ChanReceiveNil => "chan receive (nil chan)",
             Self::Select => "select",
+            Self::SelectNoCases => "select (no cases)",
         })
     }
 }

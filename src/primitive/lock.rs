@@ -58,9 +58,37 @@ impl<T> Lock<T> {
 
     #[inline]
     pub(crate) fn lock(&self) -> Guard<'_, T> {
+        self.lock_raw();
+        Guard { lock: self, _not_send: std::marker::PhantomData }
+    }
+
+    /// Takes the lock without a guard, for who holds many of several types: [`held`](Self::held) makes one.
+    #[inline]
+    pub(crate) fn lock_raw(&self) {
         if !self.acquire() {
             self.lock_slow();
         }
+    }
+
+    /// Takes the lock if it is free, or is given back within a moment: for who must not sleep, since others wait for the
+    /// locks that he holds.
+    #[inline]
+    pub(crate) fn lock_soon(&self) -> bool {
+        self.acquire()
+            || (0..LOOKS).any(|round| {
+                for _ in 0..SHORTEST_PAUSE << round {
+                    hint::spin_loop();
+                }
+                !self.locked.load(Ordering::Relaxed) && self.acquire()
+            })
+    }
+
+    /// The guard of a lock that was taken without one; its drop gives the lock back.
+    ///
+    /// # Safety
+    /// The caller has taken the lock, and there is no other guard.
+    #[inline]
+    pub(crate) unsafe fn held(&self) -> Guard<'_, T> {
         Guard { lock: self, _not_send: std::marker::PhantomData }
     }
 

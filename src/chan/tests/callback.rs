@@ -191,7 +191,7 @@ fn start_recv_as<T>(chan: &Hchan<T>, queued: Queued<T>) -> Result<Result<T, Refu
     // SAFETY: the slot may be written; the queued operation stays where it is.
     unsafe {
         let ended = match Sudog::with_slot(&queued.sg, |slot| c.recv_now(slot, nonblocking)) {
-            RecvNow::Got(ended) => {
+            RecvNow::Got(_, ended) => {
                 c.leave(ended).fire();
                 return Ok(Ok(queued.take()));
             }

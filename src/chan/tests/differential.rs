@@ -4,7 +4,7 @@
 //! Everything that waits is called back, so one thread can play any number of waiters: plain ones, selects with both
 //! directions, senders without a value, receives that are given up, watchers.
 
-use super::super::handshake::{Offer as Offered, WATCH_CLOSE, WATCH_RECV, WATCH_SEND};
+use super::super::handshake::{Promised as Offered, WATCH_CLOSE, WATCH_RECV, WATCH_SEND};
 use super::super::hchan::{Hchan, Patience, Refusal, UNBOUNDED};
 use super::callback::{Arm, Queued, Select, start_recv, start_send, start_try_recv};
 use super::send;
@@ -212,10 +212,10 @@ impl Both {
                 let queued = if task { Queued::lazy_task() } else { Queued::lazy() };
                 // SAFETY: the frame stays where it is.
                 let real = match unsafe { self.real.offer(&queued.sg) } {
-                    Offered::Closed => GrantOutcome::Closed,
-                    Offered::Paired(ticket) => GrantOutcome::Paired(ticket as u32),
-                    Offered::Reserved => GrantOutcome::Reserved,
-                    Offered::Parked => GrantOutcome::Parked,
+                    Some(Offered::Closed) => GrantOutcome::Closed,
+                    Some(Offered::Paired(ticket)) => GrantOutcome::Paired(ticket as u32),
+                    Some(Offered::Reserved) => GrantOutcome::Reserved,
+                    None => GrantOutcome::Parked,
                 };
                 assert_eq!(real, model, "{}", self.log.join("\n"));
                 match real {

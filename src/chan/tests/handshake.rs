@@ -1,7 +1,7 @@
 //! Waiters of every kind where something goes wrong: wakers that panic or call back in, more waiters than a batch
 //! holds, senders without a value and whoever meets them.
 
-use super::super::handshake::{Offer, WATCH_CLOSE, WATCH_RECV, WATCH_SEND};
+use super::super::handshake::{Promised, WATCH_CLOSE, WATCH_RECV, WATCH_SEND};
 use super::super::hchan::{Hchan, Patience, Refusal};
 use super::super::waitq::Sudog;
 use super::callback::{Callbacks, Queued, start_recv, start_send};
@@ -139,7 +139,7 @@ fn try_recv_waits_for_a_value_that_is_being_made() {
         let chan = Hchan::makechan(0);
         let lazy = Queued::<u32>::lazy();
         // SAFETY: the frame stays where it is.
-        assert_eq!(unsafe { chan.offer(&lazy.sg) }, Offer::Parked);
+        assert_eq!(unsafe { chan.offer(&lazy.sg) }, None);
         thread::scope(|s| {
             let receiver = s.spawn(|| recv(&chan, Patience::Try));
             while !lazy.bell.has_rung() {
@@ -162,7 +162,7 @@ fn a_timed_receive_leaves_its_pair_and_the_value_waits() {
     let chan = Hchan::makechan(0);
     let lazy = Queued::<u32>::lazy();
     // SAFETY: the frame stays where it is.
-    assert_eq!(unsafe { chan.offer(&lazy.sg) }, Offer::Parked);
+    assert_eq!(unsafe { chan.offer(&lazy.sg) }, None);
     assert_eq!(recv(&chan, Patience::For(std::time::Duration::from_millis(5))), Err(Refusal::Blocked));
     assert_eq!(lazy.done(), Some(Outcome::Paired));
     assert_eq!(chan.fill(lazy.sg.number.get(), 7), Ok(()), "sent: told to evaluate");
@@ -207,7 +207,7 @@ fn force_send_into_a_large_block_that_it_empties() {
     for _ in 0..99 {
         let lazy = Queued::<Large>::lazy();
         // SAFETY: the frame stays where it is.
-        assert_eq!(unsafe { chan.offer(&lazy.sg) }, Offer::Reserved);
+        assert_eq!(unsafe { chan.offer(&lazy.sg) }, Some(Promised::Reserved));
     }
     let (value, mut oldest) = ([200; 1024], [0; 1024]);
     // SAFETY: bytes may be moved out and kept at once.

@@ -3,7 +3,7 @@
 //! `scripts/loom` runs them. Each model says what it proves; those over [`Kind`] run with threads and with callbacks.
 //! Deadlines have always passed here, so a timed operation queues itself and withdraws at once: the race that matters.
 
-use super::super::handshake::Offer;
+use super::super::handshake::Promised;
 use super::super::hchan::{Hchan, Patience, Refusal};
 use super::callback::{Arm, Callbacks, Queued, Select, start_recv};
 use super::{Kind, Threads, recv, send};
@@ -315,7 +315,7 @@ fn paired(c: &Hchan<usize>) -> (Queued<usize>, u64) {
     let lazy = Queued::<usize>::lazy();
     // SAFETY: the arm is not queued, since there is a receiver.
     match unsafe { c.offer(&lazy.sg) } {
-        Offer::Paired(ticket) => (receiver, ticket),
+        Some(Promised::Paired(ticket)) => (receiver, ticket),
         other => panic!("{other:?}"),
     }
 }

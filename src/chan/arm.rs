@@ -1,0 +1,351 @@
+//! What a select asks of a channel, whatever its values are.
+//!
+//! A select has its channels locked all at once, so here locks are taken and given back by hand. Those of one select are
+//! taken in the order of addresses, and nobody else holds two: that is the one exception to I1.
+//!
+//! An arm *fires* when something was claimed for it: a receiving arm has got a value then, or knows that none will come;
+//! a sending arm, whose value does not exist yet, has got a promise (see `handshake.rs`).
+
+use super::handshake::Promised;
+use super::hchan::Hchan;
+use super::section::{Batch, CLOSED, Ended, Locked, READABLE, RecvNow, WRITABLE};
+use super::timer::Timer;
+use super::waitq::{List, Sudog};
+use crate::park::{Ready, Spin};
+use std::mem::ManuallyDrop;
+use std::ptr;
+use std::time::Instant;
+
+/// The direction of an arm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dir {
+    Send,
+    Recv,
+}
+
+/// What an arm has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fired {
+    /// A value, in the arm's room. It was handed out under this number.
+    Received(u64),
+    /// Nothing is to be received any more.
+    Closed,
+    /// Where the value may go.
+    Promised(Promised),
+}
+
+/// What came of looking at one arm.
+pub(crate) enum Attempt {
+    /// Nothing; the channel is locked still if it was.
+    Nothing,
+    /// The arm has fired; the channel is unlocked.
+    Fired(Fired, Ready),
+    /// A sender without a value was claimed, and is to be paired by [`Selectable::meet`]. The channel is locked.
+    Lazy(*const Sudog),
+    /// There is a slot, and queued senders who have not been given it yet: [`Selectable::help`] them first. The channel is
+    /// locked still if it was.
+    Crowded,
+}
+
+/// A channel as a select sees it.
+pub(crate) trait Selectable {
+    fn lock(&self);
+
+    /// Locks if that takes but a moment.
+    fn lock_soon(&self) -> bool;
+
+    /// # Safety
+    /// The caller has locked the channel, and changed nothing.
+    unsafe fn unlock(&self);
+
+    /// Looks at one arm, and fires it if it can. Locks and unlocks on its own; after `Lazy` alone the channel is locked.
+    ///
+    /// # Safety
+    /// As for [`attempt`](Self::attempt), but that the channel is not locked.
+    unsafe fn attempt_alone(&self, dir: Dir, room: *mut (), nonblocking: bool) -> Attempt;
+
+    /// The same while the channel is locked. `others` unlocks the others, before anything is freed.
+    ///
+    /// # Safety
+    /// The caller has locked the channel; `room` is for a value of its type.
+    unsafe fn attempt(&self, dir: Dir, room: *mut (), nonblocking: bool, others: &mut dyn FnMut()) -> Attempt;
+
+    /// Pairs a `receiver` that has just come with the sender that was found for it, and unlocks.
+    ///
+    /// # Safety
+    /// The caller has locked the channel and claimed `sender` since. `receiver` is on no queue, and stays where it is until
+    /// it is withdrawn or its wait is done.
+    unsafe fn meet(&self, receiver: *const Sudog, sender: *const Sudog) -> Ready;
+
+    /// # Safety
+    /// The caller has locked the channel. `sg` is on no queue, and stays where it is until it is withdrawn, or until its
+    /// wait is done and it was what ended it.
+    unsafe fn enqueue(&self, dir: Dir, sg: *const Sudog);
+
+    /// Unlocks after [`enqueue`](Self::enqueue).
+    ///
+    /// # Safety
+    /// The caller has locked the channel.
+    unsafe fn leave(&self) -> Ready;
+
+    /// Takes `sg` off the queue on which it may be.
+    ///
+    /// # Safety
+    /// `sg` belongs to the caller and was enqueued here.
+    unsafe fn dequeue(&self, sg: *const Sudog);
+
+    /// Gives free slots to those who queue for them.
+    fn help(&self);
+
+    /// Queues a watcher, unless what it watches for is there. True if it is queued.
+    ///
+    /// # Safety
+    /// `sg` stays where it is until its wait is done or it is withdrawn.
+    unsafe fn watch(&self, sg: *const Sudog) -> bool;
+
+    /// Is an operation possible, as far as can be seen without the lock?
+    fn is_ready(&self, dir: Dir) -> bool;
+
+    /// A receive that fired does not happen after all: the value goes back.
+    ///
+    /// # Safety
+    /// `room` holds a value of this channel, which the caller gives away.
+    unsafe fn unreceive(&self, number: u64, room: *mut ());
+
+    /// A send that fired does not happen after all.
+    fn break_promise(&self, promised: Promised);
+
+    fn spin(&self) -> &Spin;
+
+    fn register(&self);
+}
+
+fn worth_a_look(dir: Dir) -> usize {
+    CLOSED
+        | match dir {
+            Dir::Send => WRITABLE,
+            Dir::Recv => READABLE,
+        }
+}
+
+impl<T> Hchan<T> {
+    /// # Safety
+    /// As for [`Selectable::attempt`].
+    #[inline]
+    unsafe fn attempt_arm(&self, dir: Dir, room: *mut T, nonblocking: bool, others: impl FnOnce()) -> Attempt {
+        // SAFETY: locked by the caller's contract; the section is forgotten where the lock is to be kept.
+        let mut c = ManuallyDrop::new(Locked::of(self, unsafe { self.lock.held() }));
+        match dir {
+            Dir::Recv => {
+                // SAFETY: the room is the caller's.
+                match unsafe { c.recv_now(room, nonblocking) } {
+                    RecvNow::Got(number, ended) => {
+                        others();
+                        Attempt::Fired(Fired::Received(number), ManuallyDrop::into_inner(c).leave(ended))
+                    }
+                    RecvNow::Closed => {
+                        others();
+                        ManuallyDrop::into_inner(c).leave_quietly();
+                        Attempt::Fired(Fired::Closed, Ready::NOBODY)
+                    }
+                    RecvNow::Empty => Attempt::Nothing,
+                    RecvNow::Lazy(sender) => Attempt::Lazy(sender),
+                }
+            }
+            Dir::Send => {
+                if c.is_crowded() {
+                    return Attempt::Crowded;
+                }
+                match c.promise(ptr::null()) {
+                    None => Attempt::Nothing,
+                    Some(promised) => {
+                        others();
+                        let ready = ManuallyDrop::into_inner(c).leave(Ended::NOBODY);
+                        Attempt::Fired(Fired::Promised(promised), ready)
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<T> Selectable for Hchan<T> {
+    fn lock(&self) {
+        self.lock.lock_raw();
+    }
+
+    fn lock_soon(&self) -> bool {
+        self.lock.lock_soon()
+    }
+
+    unsafe fn unlock(&self) {
+        // SAFETY: the caller's contract.
+        drop(unsafe { self.lock.held() });
+    }
+
+    unsafe fn attempt_alone(&self, dir: Dir, room: *mut (), nonblocking: bool) -> Attempt {
+        // A blocking receive may claim senders that do not count as readable; it finds them when it has all its locks.
+        if self.word() & worth_a_look(dir) == 0 {
+            return Attempt::Nothing;
+        }
+        self.lock.lock_raw();
+        if dir == Dir::Recv {
+            // SAFETY: just locked; the guard is forgotten where the lock is to be kept.
+            let mut state = ManuallyDrop::new(unsafe { self.lock.held() });
+            // SAFETY: the room is the caller's.
+            if let Some(block) = unsafe { state.pop_quickly(self, room.cast()) } {
+                let number = state.handoffs;
+                drop(ManuallyDrop::into_inner(state));
+                drop(block);
+                return Attempt::Fired(Fired::Received(number), Ready::NOBODY);
+            }
+        }
+        // SAFETY: locked, and the caller's contract.
+        let attempt = unsafe { self.attempt_arm(dir, room.cast(), nonblocking, || {}) };
+        if let Attempt::Nothing | Attempt::Crowded = attempt {
+            // SAFETY: locked still.
+            unsafe { self.unlock() };
+        }
+        attempt
+    }
+
+    unsafe fn attempt(&self, dir: Dir, room: *mut (), nonblocking: bool, others: &mut dyn FnMut()) -> Attempt {
+        // SAFETY: the caller's contract.
+        unsafe { self.attempt_arm(dir, room.cast(), nonblocking, others) }
+    }
+
+    unsafe fn meet(&self, receiver: *const Sudog, sender: *const Sudog) -> Ready {
+        // SAFETY: the caller's contract.
+        unsafe {
+            let mut c = Locked::of(self, self.lock.held());
+            let ended = c.pair_arriving(receiver, sender);
+            c.leave(ended)
+        }
+    }
+
+    unsafe fn enqueue(&self, dir: Dir, sg: *const Sudog) {
+        // SAFETY: the caller's contract; the section goes on.
+        unsafe {
+            let mut c = ManuallyDrop::new(Locked::of(self, self.lock.held()));
+            match dir {
+                Dir::Send => c.queue_sender(sg),
+                Dir::Recv => c.queue_receiver(sg),
+            }
+        }
+    }
+
+    unsafe fn leave(&self) -> Ready {
+        // SAFETY: the caller's contract.
+        unsafe { Locked::of(self, self.lock.held()) }.leave(Ended::NOBODY)
+    }
+
+    unsafe fn dequeue(&self, sg: *const Sudog) {
+        let mut c = Hchan::lock(self);
+        // SAFETY: the caller's contract.
+        unsafe { c.unlink(sg) };
+        c.leave_quietly();
+    }
+
+    fn help(&self) {
+        self.settle_and_leave(Hchan::lock(self), Batch::new());
+    }
+
+    unsafe fn watch(&self, sg: *const Sudog) -> bool {
+        // SAFETY: the caller's contract.
+        unsafe { Hchan::watch(self, &*sg) }
+    }
+
+    fn is_ready(&self, dir: Dir) -> bool {
+        self.word() & worth_a_look(dir) != 0
+    }
+
+    unsafe fn unreceive(&self, number: u64, room: *mut ()) {
+        // SAFETY: the caller's contract.
+        self.give_back(number, unsafe { room.cast::<T>().read() });
+    }
+
+    fn break_promise(&self, promised: Promised) {
+        Hchan::break_promise(self, promised);
+    }
+
+    fn spin(&self) -> &Spin {
+        &self.spin
+    }
+
+    fn register(&self) {
+        Hchan::register(self);
+    }
+}
+
+/// The other side of an arm.
+#[derive(Clone, Copy)]
+pub(crate) enum Target<'a> {
+    /// A nil channel.
+    Never,
+    Chan(&'a dyn Selectable),
+    Timer(&'a Timer),
+}
+
+impl<'a> Target<'a> {
+    pub(super) fn chan<T>(chan: &'a Hchan<T>) -> Self {
+        Self::Chan(chan)
+    }
+
+    /// What identifies the channel; null if there is none.
+    pub(crate) fn address(&self) -> *const () {
+        match self {
+            Self::Never => ptr::null(),
+            Self::Chan(chan) => ptr::from_ref(*chan).cast(),
+            Self::Timer(timer) => ptr::from_ref(*timer).cast(),
+        }
+    }
+
+    pub(crate) fn as_chan(&self) -> Option<&'a dyn Selectable> {
+        match self {
+            Self::Chan(chan) => Some(*chan),
+            _ => None,
+        }
+    }
+
+    /// When a timer is due; `None` for what is no timer, and for one that will not fire again.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        match self {
+            Self::Timer(timer) => timer.due(),
+            _ => None,
+        }
+    }
+
+    /// An arm that has fired will not be finished: takes back what can be.
+    ///
+    /// # Safety
+    /// If it has received, `room` holds the value, which the caller gives away.
+    pub(crate) unsafe fn give_up(&self, fired: Fired, room: *mut ()) {
+        match (self, fired) {
+            // SAFETY: the caller's contract.
+            (Self::Chan(chan), Fired::Received(number)) => unsafe { chan.unreceive(number, room) },
+            (Self::Chan(chan), Fired::Promised(promised)) => chan.break_promise(promised),
+            (Self::Timer(timer), Fired::Received(number)) => timer.untake(number),
+            _ => {}
+        }
+    }
+}
+
+impl<T> Locked<'_, T> {
+    /// Takes `sg` off the queue on which it is. False if it is on none.
+    ///
+    /// # Safety
+    /// `sg` is alive and was enqueued on this channel.
+    pub(super) unsafe fn unlink(&mut self, sg: *const Sudog) -> bool {
+        // SAFETY: the caller's contract.
+        unsafe {
+            match (*sg).list() {
+                List::None => false,
+                List::Senders => self.sendq.unlink(sg),
+                List::Receivers => self.recvq.unlink(sg),
+                // The sender finds its ticket gone.
+                List::Pairs => self.pairs.unlink(sg),
+                List::Watchers => self.watchers.unlink(sg),
+            }
+        }
+    }
+}

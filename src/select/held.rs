@@ -1,0 +1,65 @@
+//! The channels of a select, locked all at once.
+//!
+//! Lock order: by address. That alone excludes deadlock; but a lock that takes long has a holder that was preempted, and
+//! whoever sleeps for it with other locks in his hands would make everybody wait for that holder. So the rest is given
+//! back, the slow lock is waited for alone, and then all are taken again.
+
+use super::INLINE;
+use crate::chan::arm::Selectable;
+use crate::park::Ready;
+use smallvec::SmallVec;
+use std::ptr;
+
+fn address(chan: &dyn Selectable) -> *const () {
+    ptr::from_ref(chan).cast()
+}
+
+/// Distinct channels, all locked; the drop unlocks them.
+pub(super) struct Held<'c>(SmallVec<[&'c dyn Selectable; INLINE]>);
+
+impl<'c> Held<'c> {
+    pub(super) fn lock(chans: impl Iterator<Item = &'c dyn Selectable>) -> Self {
+        let mut all: SmallVec<[&'c dyn Selectable; INLINE]> = chans.collect();
+        all.sort_unstable_by_key(|chan| address(*chan));
+        all.dedup_by_key(|chan| address(*chan));
+        'again: loop {
+            for (i, chan) in all.iter().enumerate() {
+                if i == 0 {
+                    chan.lock();
+                } else if !chan.lock_soon() {
+                    for locked in &all[..i] {
+                        // SAFETY: locked above.
+                        unsafe { locked.unlock() };
+                    }
+                    chan.lock();
+                    // SAFETY: just locked.
+                    unsafe { chan.unlock() };
+                    continue 'again;
+                }
+            }
+            return Self(all);
+        }
+    }
+
+    /// Unlocks all but the channel at `keep`, which is the caller's from now on.
+    pub(super) fn release(&mut self, keep: *const ()) {
+        for chan in self.0.drain(..) {
+            if address(chan) != keep {
+                // SAFETY: locked, and nothing was changed.
+                unsafe { chan.unlock() };
+            }
+        }
+    }
+
+    /// Unlocks after sudogs were queued.
+    pub(super) fn leave(&mut self) -> Ready {
+        // SAFETY: locked.
+        self.0.drain(..).fold(Ready::NOBODY, |all, chan| all.and(unsafe { chan.leave() }))
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.release(ptr::null());
+    }
+}

@@ -1,0 +1,262 @@
+//! select!, select_biased!: the grammar, and what it expands to.
+
+/// Waits until one of several operations is possible, carries it out, and runs its body. Go's `select`.
+///
+/// ```text
+/// select! {
+///     recv(receiver) -> pattern => body,
+///     send(sender, message) -> pattern => body,
+///     default => body,
+/// }
+/// ```
+///
+/// A case is a receive, whose pattern is bound to `Result<T, RecvError>`, or a send, whose pattern is bound to
+/// `Result<(), SendError<T>>`. If several are possible, one is chosen at random, each with the same probability
+/// ([`select_biased!`](crate::select_biased!) takes the first). A closed channel makes its cases possible: they fail. A
+/// nil channel ([`never`](crate::never()), [`Sender::never`](crate::Sender::never)) makes them impossible, which is how a
+/// case is turned off.
+///
+/// With `default => body` nothing is waited for: the body runs if there was a moment at which no case was possible. With
+/// `default(timeout) => body`, where the timeout is a [`Duration`](std::time::Duration), it runs if none becomes possible
+/// in time.
+///
+/// The macro's value is that of the body. A body that is a block needs no comma behind it. Bodies may `break`, `continue`,
+/// `return` and use `?`. There may be up to 64 cases.
+///
+/// Handles are expressions: [`Receiver`](crate::Receiver) and [`Sender`](crate::Sender), references to them, or anything
+/// that derefs to them. With a [`Chan`](crate::Chan) a receive binds `Option<T>`, and a send binds `()` and panics if the
+/// channel is closed, both as in Go.
+///
+/// **A message is evaluated when its case has been chosen**, and not otherwise; in Go every operand is evaluated first.
+/// While it is being evaluated, the receiver that it is for waits: also one that asked not to wait longer than that
+/// ([`try_recv`](crate::Receiver::try_recv), `default`). If its evaluation panics, returns or breaks, nothing is sent, and
+/// the receiver waits on as if nothing had happened.
+///
+/// Nothing is allocated for up to 16 cases.
+///
+/// # Examples
+///
+/// ```
+/// use gochan::{after, bounded, never, select, tick};
+/// use std::time::Duration;
+///
+/// let (tx, rx) = bounded(1);
+/// let (results, _keep) = bounded(1);
+/// let ticker = tick(Duration::from_millis(1));
+/// let deadline = after(Duration::from_secs(5));
+/// tx.send(3).unwrap();
+/// let mut ticks = 0;
+/// let value = loop {
+///     // Only while there is something to send.
+///     let out = (ticks > 2).then_some(&results);
+///     select! {
+///         recv(rx) -> value => assert_eq!(value, Ok(3)),
+///         recv(ticker) -> _ => ticks += 1,
+///         send(out.unwrap_or(&gochan::Sender::never()), ticks) -> sent => break sent,
+///         recv(deadline) -> _ => panic!("timed out"),
+///     }
+/// };
+/// assert_eq!(value, Ok(()));
+/// ```
+///
+/// As in Go, with a channel that panics and ends as Go's do:
+///
+/// ```
+/// use gochan::{Chan, select};
+///
+/// let ch = Chan::new(1);
+/// select! {
+///     send(ch, "hello") -> () => {}
+///     default => unreachable!(),
+/// }
+/// ch.close();
+/// let mut got = Vec::new();
+/// loop {
+///     select! {
+///         recv(ch) -> value => match value {
+///             Some(value) => got.push(value),
+///             None => break,
+///         }
+///     }
+/// }
+/// assert_eq!(got, ["hello"]);
+/// ```
+#[macro_export]
+macro_rules! select {
+    ($($cases:tt)*) => {
+        $crate::__select!(@cases select false [] [] $($cases)*)
+    };
+}
+
+/// As [`select!`](crate::select!), but of several cases that are possible the first is chosen.
+///
+/// ```
+/// use gochan::{select_biased, unbounded};
+///
+/// let (tx1, rx1) = unbounded();
+/// let (tx2, rx2) = unbounded();
+/// tx1.send(1).unwrap();
+/// tx2.send(2).unwrap();
+/// let first = select_biased! {
+///     recv(rx1) -> value => value,
+///     recv(rx2) -> value => value,
+/// };
+/// assert_eq!(first, Ok(1));
+/// ```
+#[macro_export]
+macro_rules! select_biased {
+    ($($cases:tt)*) => {
+        $crate::__select!(@cases select_biased true [] [] $($cases)*)
+    };
+}
+
+/// crossbeam-channel's own name for what its macros expand to; programs that reach for it find it here.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! crossbeam_channel_internal {
+    ($($cases:tt)*) => {
+        $crate::__select!(@cases select _IS_BIASED [] [] $($cases)*)
+    };
+}
+
+// The steps:
+//   @cases  NAME BIASED [cases] [default] rest   takes the head of one case off the rest
+//   @body   NAME BIASED [cases] [default] (head) rest   takes its body off
+//   @open   NAME BIASED [default] [numbers] [arms] cases   makes an arm per case, inside a match that keeps the handle
+//   @finish what the body of a case binds
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __select {
+    (@cases $name:ident $biased:tt [] []) => {
+        $crate::__select!(@error "empty `", $name, "!` block")
+    };
+    (@cases $name:ident $biased:tt [$($cases:tt)*] $default:tt) => {
+        $crate::__select!(
+            @open $name $biased $default
+            [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31
+             32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63]
+            [] $($cases)*
+        )
+    };
+    (@cases $name:ident $biased:tt $cases:tt $default:tt recv($r:expr $(,)?) -> $p:pat => $($rest:tt)+) => {
+        $crate::__select!(@body $name $biased $cases $default (recv ($r) ($p)) $($rest)+)
+    };
+    (@cases $name:ident $biased:tt $cases:tt $default:tt send($s:expr, $m:expr $(,)?) -> $p:pat => $($rest:tt)+) => {
+        $crate::__select!(@body $name $biased $cases $default (send ($s) ($m) ($p)) $($rest)+)
+    };
+    (@cases $name:ident $biased:tt $cases:tt [] default $(())? => $($rest:tt)+) => {
+        $crate::__select!(@body $name $biased $cases [] (default (None)) $($rest)+)
+    };
+    (@cases $name:ident $biased:tt $cases:tt [] default($t:expr $(,)?) => $($rest:tt)+) => {
+        $crate::__select!(@body $name $biased $cases [] (default (Some($t))) $($rest)+)
+    };
+
+    // The last body; a block with or without a comma; an expression with one.
+    (@body $name:ident $biased:tt $cases:tt $default:tt $head:tt $b:expr $(,)?) => {
+        $crate::__select!(@case $name $biased $cases $default $head ($b))
+    };
+    (@body $name:ident $biased:tt $cases:tt $default:tt $head:tt $b:block, $($rest:tt)+) => {
+        $crate::__select!(@case $name $biased $cases $default $head ($b) $($rest)+)
+    };
+    (@body $name:ident $biased:tt $cases:tt $default:tt $head:tt $b:block $($rest:tt)+) => {
+        $crate::__select!(@case $name $biased $cases $default $head ($b) $($rest)+)
+    };
+    (@body $name:ident $biased:tt $cases:tt $default:tt $head:tt $b:expr, $($rest:tt)+) => {
+        $crate::__select!(@case $name $biased $cases $default $head ($b) $($rest)+)
+    };
+    (@body $name:ident $biased:tt $cases:tt $default:tt ($kind:ident $($head:tt)*) $b:expr, $($rest:tt)+) => {
+        $crate::__select!(@case $name $biased $cases $default $head ($b) $($rest)+)
+    };
+    (@body $name:ident $biased:tt $cases:tt $default:tt ($kind:ident $($head:tt)*) $($rest:tt)*) => {
+        $crate::__select!(@error "expected a comma behind the body of a `", $kind, "` case of `", $name, "!`")
+    };
+
+    (@case $name:ident $biased:tt $cases:tt [] (default $t:tt) $b:tt $($rest:tt)*) => {
+        $crate::__select!(@cases $name $biased $cases [$t $b] $($rest)*)
+    };
+    (@case $name:ident $biased:tt [$($cases:tt)*] $default:tt ($($head:tt)*) $b:tt $($rest:tt)*) => {
+        $crate::__select!(@cases $name $biased [$($cases)* {$($head)* $b}] $default $($rest)*)
+    };
+
+    // What cannot be read.
+    (@cases $name:ident $biased:tt $cases:tt [$($default:tt)+] default $($rest:tt)*) => {
+        $crate::__select!(@error "there can be only one `default` case in a `", $name, "!` block")
+    };
+    (@cases $name:ident $biased:tt $cases:tt $default:tt recv $($rest:tt)*) => {
+        $crate::__select!(@error "a `recv` case of `", $name, "!` is written `recv(receiver) -> pattern => body`")
+    };
+    (@cases $name:ident $biased:tt $cases:tt $default:tt send $($rest:tt)*) => {
+        $crate::__select!(@error "a `send` case of `", $name, "!` is written `send(sender, message) -> pattern => body`")
+    };
+    (@cases $name:ident $biased:tt $cases:tt $default:tt default $($rest:tt)*) => {
+        $crate::__select!(
+            @error "a `default` case of `", $name, "!` is written `default => body` or `default(timeout) => body`"
+        )
+    };
+    (@cases $name:ident $biased:tt $cases:tt $default:tt $t:tt $($rest:tt)*) => {
+        $crate::__select!(@error "expected a `recv`, `send` or `default` case of `", $name, "!`, found `", $t, "`")
+    };
+    (@error $($part:tt),+) => {
+        ::core::compile_error!(::core::concat!($($crate::__select!(@text $part)),+))
+    };
+    (@text $text:literal) => { $text };
+    (@text $text:tt) => { ::core::stringify!($text) };
+
+    (@open $name:ident $biased:tt $default:tt [] $arms:tt $case:tt $($cases:tt)*) => {
+        $crate::__select!(@error "too many cases in a `", $name, "!` block: at most 64 are possible")
+    };
+    (@open $name:ident $biased:tt $default:tt [$i:tt $($is:tt)*] [$($arms:tt)*] {recv ($r:expr) $p:tt $b:tt} $($cases:tt)*) => {
+        match &$r {
+            handle => {
+                let mut arm = handle.__recv_arm();
+                $crate::__select!(
+                    @open $name $biased $default [$($is)*] [$($arms)* {$i arm (recv $p) $b}] $($cases)*
+                )
+            }
+        }
+    };
+    (@open $name:ident $biased:tt $default:tt [$i:tt $($is:tt)*] [$($arms:tt)*] {send ($s:expr) $m:tt $p:tt $b:tt} $($cases:tt)*) => {
+        match &$s {
+            handle => {
+                let mut arm = handle.__send_arm();
+                $crate::__select!(
+                    @open $name $biased $default [$($is)*] [$($arms)* {$i arm (send $m $p) $b}] $($cases)*
+                )
+            }
+        }
+    };
+    (@open $name:ident $biased:tt [] $is:tt [$({$i:tt $arm:ident $head:tt $b:tt})*]) => {
+        match $crate::__private::select([$($arm.arm()),*], $biased, ::core::option::Option::None) {
+            $($i => $crate::__select!(@finish $arm $head $b),)*
+            _ => ::core::unreachable!(),
+        }
+    };
+    (@open $name:ident $biased:tt [(None) ($d:expr)] $is:tt [$({$i:tt $arm:ident $head:tt $b:tt})*]) => {
+        match $crate::__private::select(
+            [$($arm.arm()),*], $biased, ::core::option::Option::Some(::core::option::Option::None)
+        ) {
+            $($i => $crate::__select!(@finish $arm $head $b),)*
+            _ => $d,
+        }
+    };
+    (@open $name:ident $biased:tt [(Some($t:expr)) ($d:expr)] $is:tt [$({$i:tt $arm:ident $head:tt $b:tt})*]) => {
+        match $crate::__private::select(
+            [$($arm.arm()),*], $biased, ::core::option::Option::Some(::core::option::Option::Some($t))
+        ) {
+            $($i => $crate::__select!(@finish $arm $head $b),)*
+            _ => $d,
+        }
+    };
+
+    (@finish $arm:ident (recv ($p:pat)) ($b:expr)) => {{
+        let received = $arm.finish();
+        let $p = received;
+        $b
+    }};
+    (@finish $arm:ident (send ($m:expr) ($p:pat)) ($b:expr)) => {{
+        let promise = $arm.promise();
+        let sent = promise.keep($m);
+        let $p = sent;
+        $b
+    }};
+}

@@ -1,0 +1,359 @@
+//! select: of several operations, one that is possible; else wait until one is. In the order of Go's select.go.
+//!
+//! Invariants:
+//! - **One operation.** A select has one [`Wait`] and a sudog per arm; whoever claims the wait fires one arm, and a claim
+//!   of the same wait on another channel fails. What the select claims itself, it claims before it is queued anywhere.
+//! - **Default is exact.** "Nothing is possible" is decided with all channels locked, so it was true at one instant. Pass 0,
+//!   which looks at one channel at a time, may fire an arm, but decides nothing else.
+//! - **All locks or one.** Looking for the last time and queueing happen under all locks: two selects that offer to each
+//!   other both ways would else claim each other, or miss each other.
+//! - **Nothing stays behind.** Before a select returns or looks again, each of its sudogs is on no queue: it was taken off
+//!   by whoever claimed it, or by pass 3. A wait that ended meanwhile has ended for good, and is what is returned.
+//!
+//! Lock order: the channels of one select by address (`held.rs`); nothing else holds two.
+
+mod arms;
+mod dynamic;
+mod held;
+mod macros;
+mod order;
+mod watch;
+
+pub use arms::{Arm, GoExact, Plain, Promise, RecvArm, SendArm, select};
+pub use dynamic::{Select, SelectedOperation};
+
+use crate::chan::arm::{Attempt, Dir, Fired, Target};
+use crate::chan::handshake::Promised;
+use crate::chan::hchan::Patience;
+use crate::chan::timer::sooner;
+use crate::chan::waitq::Sudog;
+use crate::park::{Done, Outcome, Ready, Reason, Spin, Wait};
+use held::Held;
+use order::Order;
+use smallvec::SmallVec;
+use std::panic::Location;
+use std::ptr;
+use std::time::Instant;
+
+/// Arms for which a select needs no allocation.
+const INLINE: usize = 16;
+
+/// One arm: an operation on a channel, and where a value may be received.
+#[derive(Clone, Copy)]
+pub(crate) struct Case<'a> {
+    target: Target<'a>,
+    dir: Dir,
+    /// For a receiving arm, room for a value of its channel; arms may share it, as one of them at most receives.
+    room: *mut (),
+}
+
+/// What a pass over the arms has found.
+enum Pass {
+    Fired(usize, Fired, Ready),
+    /// A sender without a value, on a channel that is still locked.
+    Lazy(usize, *const Sudog),
+    Crowded(usize),
+    Nothing,
+}
+
+impl From<(usize, Attempt)> for Pass {
+    fn from((case, attempt): (usize, Attempt)) -> Self {
+        match attempt {
+            Attempt::Fired(fired, ready) => Self::Fired(case, fired, ready),
+            Attempt::Lazy(sender) => Self::Lazy(case, sender),
+            Attempt::Crowded => Self::Crowded(case),
+            Attempt::Nothing => Self::Nothing,
+        }
+    }
+}
+
+/// One select at work.
+struct Selectgo<'c> {
+    cases: &'c [Case<'c>],
+    order: Order,
+    at: &'static Location<'static>,
+    nonblocking: bool,
+    /// The clock, if there are timers: read once per round.
+    now: Option<Instant>,
+}
+
+/// Fires one arm, and says which and what it has got; `None` if none is possible as long as `patience` allows.
+///
+/// # Safety
+/// The room of each receiving arm may be written with a value of its channel. If this returns that it was, it was.
+pub(crate) unsafe fn selectgo(
+    cases: &[Case<'_>],
+    biased: bool,
+    patience: Patience,
+    at: &'static Location<'static>,
+) -> Option<(usize, Fired)> {
+    assert!(cases.len() <= usize::from(u16::MAX), "too many operations in a select");
+    let mut this = Selectgo {
+        cases,
+        order: Order::new(cases.len(), biased),
+        at,
+        nonblocking: matches!(patience, Patience::Try),
+        now: None,
+    };
+    let mut deadline = None;
+    loop {
+        // SAFETY: the caller's contract.
+        match unsafe { this.round(&mut deadline, patience) } {
+            Ok((case, fired, ready)) => {
+                let panic = ready.try_fire();
+                if !panic.is_nobody() {
+                    // SAFETY: what was received is in the room, and nobody will look there any more.
+                    unsafe { cases[case].target.give_up(fired, cases[case].room) };
+                    panic.fire();
+                }
+                return Some((case, fired));
+            }
+            Err(Again::Never) => return None,
+            Err(Again::Now) => {}
+        }
+    }
+}
+
+/// No arm has fired in a round.
+enum Again {
+    /// Something has happened: another round.
+    Now,
+    /// The time is over.
+    Never,
+}
+
+impl Selectgo<'_> {
+    /// Passes 0 to 3.
+    ///
+    /// # Safety
+    /// As for [`selectgo`].
+    unsafe fn round(
+        &mut self,
+        deadline: &mut Option<Option<Instant>>,
+        patience: Patience,
+    ) -> Result<(usize, Fired, Ready), Again> {
+        self.now = None;
+        // SAFETY: the caller's contract.
+        match unsafe { self.pass0() } {
+            Pass::Fired(case, fired, ready) => return Ok((case, fired, ready)),
+            // SAFETY: the channel is locked and the sender was claimed.
+            Pass::Lazy(case, sender) => return unsafe { self.meet(case, sender, deadline, patience) },
+            Pass::Crowded(case) => return self.help(case),
+            // One channel, one moment.
+            Pass::Nothing if self.nonblocking && self.cases.len() == 1 => return Err(Again::Never),
+            Pass::Nothing => {}
+        }
+        let mut held = Held::lock(self.cases.iter().filter_map(|case| case.target.as_chan()));
+        // SAFETY: all channels are locked.
+        match unsafe { self.pass1(&mut held) } {
+            Pass::Fired(case, fired, ready) => return Ok((case, fired, ready)),
+            Pass::Lazy(case, sender) => {
+                held.release(self.cases[case].target.address());
+                // SAFETY: the channel is locked and the sender was claimed.
+                return unsafe { self.meet(case, sender, deadline, patience) };
+            }
+            Pass::Crowded(case) => {
+                drop(held);
+                return self.help(case);
+            }
+            Pass::Nothing => {}
+        }
+        if self.nonblocking {
+            return Err(Again::Never);
+        }
+        let deadline = *deadline.get_or_insert_with(|| patience.deadline());
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) && cfg!(not(gochan_loom)) {
+            return Err(Again::Never);
+        }
+        // SAFETY: all channels are locked.
+        unsafe { self.park(held, deadline) }
+    }
+
+    fn now(&mut self) -> Instant {
+        *self.now.get_or_insert_with(Instant::now)
+    }
+
+    fn attempt_timer(&mut self, case: usize) -> Attempt {
+        let Case { target: Target::Timer(timer), room, .. } = self.cases[case] else { return Attempt::Nothing };
+        match timer.take(self.now()) {
+            None => Attempt::Nothing,
+            Some((due, number)) => {
+                // SAFETY: a timer's room is for an instant.
+                unsafe { room.cast::<Instant>().write(due) };
+                Attempt::Fired(Fired::Received(number), Ready::NOBODY)
+            }
+        }
+    }
+
+    /// Pass 0: looks at the arms one after the other, without waiting for any.
+    unsafe fn pass0(&mut self) -> Pass {
+        for k in 0..self.cases.len() {
+            let i = self.order.pick(k);
+            let Case { target, dir, room } = self.cases[i];
+            let attempt = match target {
+                Target::Never => Attempt::Nothing,
+                // SAFETY: the room is the caller's.
+                Target::Chan(chan) => unsafe { chan.attempt_alone(dir, room, self.nonblocking) },
+                Target::Timer(_) => self.attempt_timer(i),
+            };
+            match Pass::from((i, attempt)) {
+                Pass::Nothing => {}
+                found => return found,
+            }
+        }
+        Pass::Nothing
+    }
+
+    /// Pass 1: looks for something that is possible now, with all channels locked.
+    unsafe fn pass1(&mut self, held: &mut Held<'_>) -> Pass {
+        for k in 0..self.cases.len() {
+            let i = self.order.picked(k);
+            let Case { target, dir, room } = self.cases[i];
+            let attempt = match target {
+                Target::Never => Attempt::Nothing,
+                // SAFETY: the channel is locked, and the room is the caller's.
+                Target::Chan(chan) => unsafe {
+                    chan.attempt(dir, room, self.nonblocking, &mut || held.release(target.address()))
+                },
+                Target::Timer(_) => self.attempt_timer(i),
+            };
+            match Pass::from((i, attempt)) {
+                Pass::Nothing => {}
+                found => return found,
+            }
+        }
+        Pass::Nothing
+    }
+
+    fn help(&self, case: usize) -> Result<(usize, Fired, Ready), Again> {
+        if let Some(chan) = self.cases[case].target.as_chan() {
+            chan.help();
+        }
+        Err(Again::Now)
+    }
+
+    fn chans(&self) -> impl Iterator<Item = &dyn crate::chan::arm::Selectable> {
+        self.cases.iter().filter_map(|case| case.target.as_chan())
+    }
+
+    /// When to look again: a timer is due, or the time is over.
+    fn limit(&self, deadline: Option<Instant>) -> Option<Instant> {
+        self.cases.iter().fold(deadline, |limit, case| sooner(limit, case.target.due()))
+    }
+
+    /// Pass 2: queues on all channels, unlocks them, and parks. Pass 3: leaves the queues.
+    unsafe fn park(&mut self, mut held: Held<'_>, deadline: Option<Instant>) -> Result<(usize, Fired, Ready), Again> {
+        let limit = self.limit(deadline);
+        let alone = self.cases.len() == 1;
+        let reason = match self.cases {
+            // As the plain operation that it is.
+            [Case { dir: Dir::Send, .. }] => Reason::ChanSend,
+            [Case { dir: Dir::Recv, .. }] => Reason::ChanReceive,
+            [] => Reason::SelectNoCases,
+            _ => Reason::Select,
+        };
+        debug_assert_eq!(alone, reason != Reason::Select && reason != Reason::SelectNoCases);
+        let wait = Wait::new(reason, self.at);
+        let sudog = |(arm, case): (usize, &Case<'_>)| {
+            let elem = if case.dir == Dir::Recv { case.room } else { ptr::null_mut() };
+            Sudog::new(&raw const wait, arm as u16, elem)
+        };
+        let sgs: SmallVec<[Sudog; INLINE]> = self.cases.iter().enumerate().map(sudog).collect();
+        // From here on the sudogs are reached by raw pointers only.
+        let sgs = sgs.as_ptr();
+        // In the order of the passes, so that of two arms on one channel neither is always the first.
+        for arm in (0..self.cases.len()).map(|k| self.order.picked(k)) {
+            let case = self.cases[arm];
+            if let Target::Chan(chan) = case.target {
+                // SAFETY: locked; the sudogs stay in this frame until pass 3 is over.
+                unsafe { chan.enqueue(case.dir, sgs.add(arm)) };
+            }
+        }
+        let panic = held.leave().try_fire();
+        let spin = Spin::none();
+        let spin = self.chans().next().map_or(&spin, |chan| chan.spin());
+        let register = || self.chans().for_each(|chan| chan.register());
+        let done = if panic.is_nobody() { wait.park(limit, spin, register) } else { None };
+        for (arm, case) in self.cases.iter().enumerate() {
+            // Who ended the wait has taken the sudog of its arm off.
+            if done.is_none_or(|done| usize::from(done.arm) != arm) {
+                if let Target::Chan(chan) = case.target {
+                    // SAFETY: queued above.
+                    unsafe { chan.dequeue(sgs.add(arm)) };
+                }
+            }
+        }
+        // Nobody can claim the wait any more, and who had claimed it has ended it under a lock that we have held since.
+        let done = done.or_else(|| wait.done());
+        // SAFETY: the wait is over, so the sudogs are ours again.
+        let ended = done.map(|done| (done, unsafe { (*sgs.add(usize::from(done.arm))).number.get() }));
+        self.after_park(ended, deadline, panic)
+    }
+
+    /// A receiving arm has found a sender without a value: waits for the value.
+    ///
+    /// # Safety
+    /// The arm's channel is locked, no other is, and the sender was claimed since.
+    unsafe fn meet(
+        &mut self,
+        case: usize,
+        sender: *const Sudog,
+        deadline: &mut Option<Option<Instant>>,
+        patience: Patience,
+    ) -> Result<(usize, Fired, Ready), Again> {
+        let Case { target: Target::Chan(chan), room, .. } = self.cases[case] else {
+            unreachable!("a channel's sender")
+        };
+        let wait = Wait::new(Reason::Select, self.at);
+        let mut sg = Sudog::new(&raw const wait, case as u16, room);
+        sg.nonblocking = true;
+        let sg = &raw const sg;
+        // SAFETY: the caller's contract; the sudog stays in this frame until it is withdrawn.
+        let panic = unsafe { chan.meet(sg, sender) }.try_fire();
+        // A select that does not want to wait waits here all the same, for an end that is certain.
+        let (deadline, limit) = if self.nonblocking {
+            (None, None)
+        } else {
+            let deadline = *deadline.get_or_insert_with(|| patience.deadline());
+            (deadline, self.limit(deadline))
+        };
+        let done = if panic.is_nobody() { wait.park(limit, chan.spin(), || chan.register()) } else { None };
+        let done = done.or_else(|| {
+            // SAFETY: queued above.
+            unsafe { chan.dequeue(sg) };
+            wait.done()
+        });
+        // SAFETY: the wait is over.
+        self.after_park(done.map(|done| (done, unsafe { (*sg).number.get() })), deadline, panic)
+    }
+
+    /// How a wait that is over has ended. A waker that panicked has ended it, too.
+    fn after_park(
+        &mut self,
+        ended: Option<(Done, u64)>,
+        deadline: Option<Instant>,
+        panic: Ready,
+    ) -> Result<(usize, Fired, Ready), Again> {
+        if let Some((Done { outcome, arm }, number)) = ended {
+            let case = usize::from(arm);
+            let fired = match outcome {
+                Outcome::Completed => Fired::Received(number),
+                Outcome::Paired => Fired::Promised(Promised::Paired(number)),
+                Outcome::Reserved => Fired::Promised(Promised::Reserved),
+                Outcome::Closed if self.cases[case].dir == Dir::Send => Fired::Promised(Promised::Closed),
+                Outcome::Closed => Fired::Closed,
+                Outcome::Retry | Outcome::Ready => {
+                    panic.fire();
+                    return Err(Again::Now);
+                }
+            };
+            return Ok((case, fired, panic));
+        }
+        panic.fire();
+        if deadline.is_some_and(|deadline| cfg!(gochan_loom) || Instant::now() >= deadline) {
+            // A last look: what is possible now is done.
+            self.nonblocking = true;
+        }
+        Err(Again::Now)
+    }
+}

@@ -1,0 +1,96 @@
+//! The order in which a select looks at its arms: a random permutation, made as far as it is needed.
+
+use smallvec::SmallVec;
+
+/// A permutation of the arms; the identity for a biased select.
+pub(super) struct Order {
+    arms: SmallVec<[u16; 32]>,
+    biased: bool,
+}
+
+impl Order {
+    pub(super) fn new(len: usize, biased: bool) -> Self {
+        Self { arms: (0..len as u16).collect(), biased }
+    }
+
+    /// Chooses the `k`th arm among those that were not chosen as 0th, .., `k-1`st (Fisher and Yates).
+    #[inline]
+    pub(super) fn pick(&mut self, k: usize) -> usize {
+        let left = self.arms.len() - k;
+        if !self.biased && left > 1 {
+            self.arms.swap(k, k + random(left));
+        }
+        self.picked(k)
+    }
+
+    /// The `k`th arm, once it was picked.
+    #[inline]
+    pub(super) fn picked(&self, k: usize) -> usize {
+        usize::from(self.arms[k])
+    }
+}
+
+/// A number below `bound`, which is at most 2^16.
+#[cfg(not(any(gochan_loom, gochan_shuttle)))]
+fn random(bound: usize) -> usize {
+    use std::cell::Cell;
+    use std::hash::{BuildHasher, Hasher, RandomState};
+
+    thread_local! {
+        // Without a destructor, so that it can be used in others' destructors.
+        static STATE: Cell<u64> = const { Cell::new(0) };
+    }
+    let mut state = STATE.get();
+    if state == 0 {
+        // Entropy of the operating system's, another per thread.
+        state = RandomState::new().build_hasher().finish() | 1;
+    }
+    // SplitMix64.
+    state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    STATE.set(state);
+    let mut z = state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^= z >> 31;
+    (((z >> 32) * bound as u64) >> 32) as usize
+}
+
+/// A model explores one order; models name the orders that they mean by that of their arms.
+#[cfg(gochan_loom)]
+fn random(_: usize) -> usize {
+    0
+}
+
+#[cfg(gochan_shuttle)]
+fn random(bound: usize) -> usize {
+    use shuttle::rand::Rng;
+    shuttle::rand::thread_rng().gen_range(0..bound)
+}
+
+#[cfg(all(test, not(any(gochan_loom, gochan_shuttle))))]
+mod tests {
+    use super::Order;
+
+    /// Every permutation of four is as frequent as every other.
+    #[test]
+    fn uniform() {
+        let rounds = if cfg!(miri) { 240 } else { 240_000 };
+        let mut counts = std::collections::HashMap::new();
+        for _ in 0..rounds {
+            let mut order = Order::new(4, false);
+            let permutation = [0, 1, 2, 3].map(|k| order.pick(k));
+            *counts.entry(permutation).or_insert(0) += 1;
+        }
+        assert_eq!(counts.len(), 24);
+        if !cfg!(miri) {
+            // 10,000 each; six standard deviations are 600.
+            assert!(counts.values().all(|&n: &i32| (9_400..10_600).contains(&n)), "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn biased_is_in_order() {
+        let mut order = Order::new(3, true);
+        assert_eq!([0, 1, 2].map(|k| order.pick(k)), [0, 1, 2]);
+    }
+}
