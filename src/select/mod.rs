@@ -15,6 +15,8 @@
 mod arms;
 mod dynamic;
 mod held;
+#[cfg(all(test, gochan_loom))]
+mod loom;
 mod macros;
 mod order;
 mod watch;

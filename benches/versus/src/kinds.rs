@@ -74,6 +74,19 @@ pub trait Selects {
     }
 }
 
+// ---- Timers that a thread waits for ----
+
+/// Waits that long.
+pub type Waiter = Box<dyn FnMut(Duration)>;
+
+pub trait Timers {
+    /// Receives from `after`.
+    fn receive() -> Waiter;
+
+    /// The same in a select, beside a channel on which nothing comes; `None` if there is no such select.
+    fn select() -> Option<Waiter>;
+}
+
 // ---- Async tasks on one channel ----
 
 pub trait AsyncTx<T>: Send + 'static {

@@ -43,6 +43,8 @@ enum Command {
     Latency(Options),
     /// Heap bytes per empty channel, buffered message, parked waiter
     Memory(Options),
+    /// Percentiles of how late `after` is received, alone and in a select
+    Timers(Options),
     /// Render the tables and plots of an earlier run
     Report {
         /// TSV of an earlier run; several are put together
@@ -109,6 +111,7 @@ fn main() -> Result<()> {
         Some(Command::Throughput(options)) => measure(Mode::Throughput, options),
         Some(Command::Latency(options)) => measure(Mode::Latency, options),
         Some(Command::Memory(options)) => measure(Mode::Memory, options),
+        Some(Command::Timers(options)) => measure(Mode::Timers, options),
         Some(Command::Cell { column, scenario, target }) => cell(&column, &scenario, target),
         Some(Command::Report { files, base, plots, out }) => {
             let mut run = Run::default();
@@ -196,7 +199,7 @@ fn cell(column: &str, id: &str, target: f64) -> Result<()> {
         print(info);
         std::process::exit(101);
     }));
-    let modes = [Mode::Throughput, Mode::Latency, Mode::Memory];
+    let modes = [Mode::Throughput, Mode::Latency, Mode::Memory, Mode::Timers];
     let scenario = modes.into_iter().flat_map(scenario::all).find(|s| s.id() == id).context("no such scenario")?;
     let column = impls::named(column).context("no such column")?;
     match column.cell(&scenario.work, Duration::from_secs_f64(target)) {

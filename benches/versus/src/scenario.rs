@@ -1,12 +1,14 @@
 //! The scenarios: what is measured, under which name.
 
 use crate::kinds::Cap;
+use std::time::Duration;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Mode {
     Throughput,
     Latency,
     Memory,
+    Timers,
 }
 
 /// A table of the report.
@@ -21,7 +23,7 @@ const fn group(name: &'static str, title: &'static str, mode: Mode) -> Group {
     Group { name, title, mode }
 }
 
-pub const GROUPS: [Group; 9] = [
+pub const GROUPS: [Group; 10] = [
     group("threads", "Part 1: threads that block", Mode::Throughput),
     group("tasks-mt", "Part 2: async tasks, tokio with 2 workers (Go: 2 Ps)", Mode::Throughput),
     group("tasks-ct", "Part 2: async tasks, tokio current_thread (Go: 1 P)", Mode::Throughput),
@@ -31,6 +33,7 @@ pub const GROUPS: [Group; 9] = [
     group("latency-mt", "Latency of a hand-off between async tasks, tokio with 2 workers", Mode::Latency),
     group("memory", "Memory, handles of threads", Mode::Memory),
     group("memory-async", "Memory, handles of async tasks", Mode::Memory),
+    group("timers", "How late a timer is received (physical: thread::sleep)", Mode::Timers),
 ];
 
 pub fn group_named(name: &str) -> Option<&'static Group> {
@@ -168,6 +171,20 @@ impl Pace {
     }
 }
 
+/// How a timer is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    Recv,
+    /// Beside a channel on which nothing comes.
+    Select,
+}
+
+impl Wait {
+    pub fn name(self) -> String {
+        format!("{self:?}").to_lowercase()
+    }
+}
+
 /// What takes memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holding {
@@ -206,6 +223,8 @@ pub enum Work {
         large: bool,
         tasks: bool,
     },
+    /// One that is due after that long.
+    Timer(Wait, Duration),
 }
 
 #[derive(Clone, Debug)]
@@ -231,6 +250,7 @@ pub fn all(mode: Mode) -> Vec<Scenario> {
         Mode::Throughput => [threads(), tasks(), goroutines(), limits()].concat(),
         Mode::Latency => latency(),
         Mode::Memory => memory(),
+        Mode::Timers => timers(),
     }
 }
 
@@ -339,6 +359,17 @@ fn memory() -> Vec<Scenario> {
     all
 }
 
+fn timers() -> Vec<Scenario> {
+    let mut all = Vec::new();
+    for wait in [Wait::Recv, Wait::Select] {
+        for (name, micros) in [("50us", 50), ("1ms", 1000)] {
+            let work = Work::Timer(wait, Duration::from_micros(micros));
+            all.push(scenario("timers", format!("after{name}_{}", wait.name()), work, true));
+        }
+    }
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -346,7 +377,7 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        let modes = [Mode::Throughput, Mode::Latency, Mode::Memory];
+        let modes = [Mode::Throughput, Mode::Latency, Mode::Memory, Mode::Timers];
         let ids: Vec<_> = modes.into_iter().flat_map(all).map(|s| s.id()).collect();
         assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len());
         for name in ["threads/bounded128_mpmc_b256", "threads/bounded_seq", "threads/unbounded_mpmc_t2"] {

@@ -128,8 +128,7 @@ macro_rules! selects {
 
 mod ours {
     operations!(gochan);
-    // `selects!(gochan)` once it has `Select`.
-    pub const SELECTS: [Operation; 0] = [];
+    selects!(gochan);
 }
 
 mod crossbeam {

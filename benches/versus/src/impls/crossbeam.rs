@@ -1,8 +1,8 @@
 //! crossbeam-channel. `Select` is built once and reused; the column `crossbeam_rebuild` builds it anew for every
 //! operation, as crossbeam's own suite and Go's select statement do.
 
-use crate::kinds::{BlockingRx, BlockingTx, BlockingUse, Cap, Payload, Selects, Threads};
-use crossbeam_channel::{Receiver, Select, Sender, bounded, unbounded};
+use crate::kinds::{BlockingRx, BlockingTx, BlockingUse, Cap, Payload, Selects, Threads, Timers, Waiter};
+use crossbeam_channel::{Receiver, Select, Sender, after, bounded, select, unbounded};
 
 pub struct Crossbeam;
 pub struct CrossbeamRebuild;
@@ -111,5 +111,23 @@ impl Selects for CrossbeamRebuild {
     fn open_both<T: Payload, U: BlockingUse<T>>(cap: Cap, count: usize, user: U) -> Option<U::Out> {
         let (txs, rxs) = channels::<T>(cap, count);
         Some(user.run((0..count).map(|_| Rebuild(&txs)).collect(), (0..count).map(|_| Rebuild(&rxs)).collect()))
+    }
+}
+
+impl Timers for Crossbeam {
+    fn receive() -> Waiter {
+        Box::new(|time| {
+            after(time).recv().unwrap();
+        })
+    }
+
+    fn select() -> Option<Waiter> {
+        let (tx, rx) = bounded::<usize>(1);
+        Some(Box::new(move |time| {
+            select! {
+                recv(rx) -> _ => unreachable!("{tx:?} sends nothing"),
+                recv(after(time)) -> due => due.unwrap(),
+            };
+        }))
     }
 }

@@ -45,6 +45,7 @@ pub fn takes(work: &Work) -> bool {
         Work::Latency { room, .. } => room != Room::Unbounded,
         // No distinction of handles in Go: the figures stand in one of the two tables.
         Work::Memory { room, tasks, .. } => room != Room::Unbounded && !tasks,
+        Work::Timer(..) => false,
     }
 }
 
@@ -92,7 +93,7 @@ pub fn args(scenario: &Scenario, target: Duration) -> Vec<String> {
             ("bytes", bytes(large).into()),
             ("procs", "2".into()),
         ],
-        Work::Limit(_) => unreachable!("Go takes no part in the physical limits"),
+        Work::Limit(_) | Work::Timer(..) => unreachable!("Go takes no part in these"),
     };
     let pairs = pairs.into_iter().map(|(key, value)| format!("-{key}={value}"));
     pairs.chain([format!("-target={}", target.as_secs_f64())]).collect()

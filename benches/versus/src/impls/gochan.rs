@@ -1,9 +1,16 @@
-//! gochan between threads, in the names it shares with crossbeam-channel.
+//! gochan between threads, in the names it shares with crossbeam-channel. `Select` is built once and reused.
 
-use crate::kinds::{BlockingRx, BlockingTx, BlockingUse, Cap, Payload, Threads};
-use gochan::{Receiver, Sender, bounded, unbounded};
+use crate::kinds::{BlockingRx, BlockingTx, BlockingUse, Cap, Payload, Selects, Threads, Timers, Waiter};
+use gochan::{Receiver, Select, Sender, after, bounded, select, unbounded};
 
 pub struct Gochan;
+
+fn channel<T>(cap: Cap) -> (Sender<T>, Receiver<T>) {
+    match cap {
+        Cap::Bounded(n) => bounded(n),
+        Cap::Unbounded => unbounded(),
+    }
+}
 
 impl<T: Send> BlockingTx<T> for Sender<T> {
     fn send(&mut self, msg: T) {
@@ -19,10 +26,79 @@ impl<T: Send> BlockingRx<T> for Receiver<T> {
 
 impl Threads for Gochan {
     fn open<T: Payload, U: BlockingUse<T>>(cap: Cap, senders: usize, receivers: usize, user: U) -> Option<U::Out> {
-        let (tx, rx) = match cap {
-            Cap::Bounded(n) => bounded(n),
-            Cap::Unbounded => unbounded(),
-        };
+        let (tx, rx) = channel(cap);
         Some(user.run(vec![tx; senders], vec![rx; receivers]))
+    }
+}
+
+/// Sends to, or receives from, whichever channel is ready.
+struct Any<'a, E> {
+    ends: &'a [E],
+    select: Select<'a>,
+}
+
+impl<T: Payload> BlockingTx<T> for Any<'_, Sender<T>> {
+    fn send(&mut self, msg: T) {
+        let op = self.select.select();
+        let tx = &self.ends[op.index()];
+        op.send(tx, msg).unwrap();
+    }
+}
+
+impl<T: Payload> BlockingRx<T> for Any<'_, Receiver<T>> {
+    fn recv(&mut self) -> T {
+        let op = self.select.select();
+        let rx = &self.ends[op.index()];
+        op.recv(rx).unwrap()
+    }
+}
+
+fn any_tx<T>(ends: &[Sender<T>]) -> Any<'_, Sender<T>> {
+    let mut select = Select::new();
+    for tx in ends {
+        select.send(tx);
+    }
+    Any { ends, select }
+}
+
+fn any_rx<T>(ends: &[Receiver<T>]) -> Any<'_, Receiver<T>> {
+    let mut select = Select::new();
+    for rx in ends {
+        select.recv(rx);
+    }
+    Any { ends, select }
+}
+
+fn channels<T>(cap: Cap, count: usize) -> (Vec<Sender<T>>, Vec<Receiver<T>>) {
+    (0..count).map(|_| channel(cap)).unzip()
+}
+
+impl Selects for Gochan {
+    fn open_rx<T: Payload, U: BlockingUse<T>>(cap: Cap, count: usize, user: U) -> Option<U::Out> {
+        let (txs, rxs) = channels(cap, count);
+        Some(user.run::<Sender<T>, _>(txs, vec![any_rx(&rxs)]))
+    }
+
+    fn open_both<T: Payload, U: BlockingUse<T>>(cap: Cap, count: usize, user: U) -> Option<U::Out> {
+        let (txs, rxs) = channels::<T>(cap, count);
+        Some(user.run((0..count).map(|_| any_tx(&txs)).collect(), (0..count).map(|_| any_rx(&rxs)).collect()))
+    }
+}
+
+impl Timers for Gochan {
+    fn receive() -> Waiter {
+        Box::new(|time| {
+            after(time).recv().unwrap();
+        })
+    }
+
+    fn select() -> Option<Waiter> {
+        let (tx, rx) = bounded::<usize>(1);
+        Some(Box::new(move |time| {
+            select! {
+                recv(rx) -> _ => unreachable!("{tx:?} sends nothing"),
+                recv(after(time)) -> due => due.unwrap(),
+            };
+        }))
     }
 }

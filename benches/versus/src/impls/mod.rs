@@ -14,8 +14,8 @@ mod tokio_mpsc;
 mod tokio_rt;
 
 use crate::measure::Metrics;
-use crate::scenario::{Holding, Job, Link, Pace, Room, Work};
-use crate::work::{goroutines, latency, limits, memory, tasks, threads as blocking};
+use crate::scenario::{Holding, Job, Link, Pace, Room, Wait, Work};
+use crate::work::{goroutines, latency, limits, memory, tasks, threads as blocking, timers};
 use std::time::Duration;
 
 /// What a cell measured; `None` where the library cannot.
@@ -32,6 +32,7 @@ pub struct Impl {
     latency_tasks: Option<fn(Pace, Room, Duration) -> Ran>,
     memory: Option<fn(Holding, Room, bool) -> Ran>,
     memory_tasks: Option<fn(Holding, Room, bool) -> Ran>,
+    timers: Option<fn(Wait, Duration, Duration) -> Ran>,
     limits: Option<fn(&str, Duration) -> Ran>,
 }
 
@@ -47,6 +48,7 @@ impl Impl {
             latency_tasks: None,
             memory: None,
             memory_tasks: None,
+            timers: None,
             limits: None,
         }
     }
@@ -58,6 +60,10 @@ impl Impl {
 
     const fn selects<L: crate::kinds::Selects>(self) -> Self {
         Impl { selects: Some(blocking::select_cell::<L>), ..self }
+    }
+
+    const fn timers<L: crate::kinds::Timers>(self) -> Self {
+        Impl { timers: Some(timers::cell::<L>), ..self }
     }
 
     const fn tasks<L: crate::kinds::Tasks>(self) -> Self {
@@ -79,6 +85,7 @@ impl Impl {
             Work::Limit(_) => self.limits.is_some(),
             Work::Latency { tasks, .. } => (if tasks { self.latency_tasks } else { self.latency }).is_some(),
             Work::Memory { tasks, .. } => (if tasks { self.memory_tasks } else { self.memory }).is_some(),
+            Work::Timer(..) => self.timers.is_some(),
         }
     }
 
@@ -94,14 +101,18 @@ impl Impl {
             Work::Latency { pace, room, tasks: true } => self.latency_tasks?(pace, room, target),
             Work::Memory { holding, room, large, tasks: false } => self.memory?(holding, room, large),
             Work::Memory { holding, room, large, tasks: true } => self.memory_tasks?(holding, room, large),
+            Work::Timer(wait, time) => self.timers?(wait, time, target),
         }
     }
 }
 
 /// The columns in the order of the tables; Go, a program of its own, follows them.
 pub const IMPLS: &[Impl] = &[
-    Impl::new("gochan").threads::<gochan::Gochan>(),
-    Impl::new("crossbeam").threads::<crossbeam::Crossbeam>().selects::<crossbeam::Crossbeam>(),
+    Impl::new("gochan").threads::<gochan::Gochan>().selects::<gochan::Gochan>().timers::<gochan::Gochan>(),
+    Impl::new("crossbeam")
+        .threads::<crossbeam::Crossbeam>()
+        .selects::<crossbeam::Crossbeam>()
+        .timers::<crossbeam::Crossbeam>(),
     Impl::new("crossbeam_rebuild").selects::<crossbeam::CrossbeamRebuild>(),
     Impl::new("kanal").threads::<kanal::Kanal>().tasks::<kanal::Kanal>(),
     Impl::new("flume").threads::<flume::Flume>().selects::<flume::Flume>().tasks::<flume::Flume>(),
@@ -119,7 +130,7 @@ pub const IMPLS: &[Impl] = &[
     Impl::new("may").goroutines::<may::Bounded>(),
     Impl::new("may_unb").goroutines::<may::Native>(),
     Impl::new("threads").goroutines::<threads::OsThreads>(),
-    Impl { limits: Some(limits::cell), ..Impl::new("physical") },
+    Impl { limits: Some(limits::cell), ..Impl::new("physical").timers::<timers::Sleep>() },
 ];
 
 pub fn named(name: &str) -> Option<&'static Impl> {

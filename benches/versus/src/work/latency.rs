@@ -15,7 +15,7 @@ const PAUSE: Duration = Duration::from_micros(100);
 const CROWD: usize = 4;
 
 /// What a run yields: how long it took, and the latency of every message in ns.
-type Run = (Duration, Vec<usize>);
+pub type Run = (Duration, Vec<usize>);
 
 fn width(pace: Pace) -> usize {
     if pace == Pace::Loaded { CROWD } else { 1 }
@@ -42,7 +42,8 @@ pub fn tasks_cell<L: Tasks>(pace: Pace, room: Room, target: Duration) -> Option<
     })
 }
 
-fn measure(target: Duration, mut run: impl FnMut(usize) -> Option<Run>) -> Option<Metrics> {
+/// Percentiles of the last run, and its CPU time.
+pub fn measure(target: Duration, mut run: impl FnMut(usize) -> Option<Run>) -> Option<Metrics> {
     now_ns();
     let (mut latencies, mut cpu) = (Vec::new(), Duration::ZERO);
     let (n, _) = calibrated(target, CROWD, |n| {

@@ -6,3 +6,4 @@ pub mod limits;
 pub mod memory;
 pub mod tasks;
 pub mod threads;
+pub mod timers;
