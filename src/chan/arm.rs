@@ -36,8 +36,8 @@ pub(crate) enum Fired {
 
 /// What came of looking at one arm.
 pub(crate) enum Attempt {
-    /// Nothing; the channel is locked still if it was.
-    Nothing,
+    /// Nothing; the channel is locked still if it was. With the summary word that says so.
+    Nothing(u64),
     /// The arm has fired; the channel is unlocked.
     Fired(Fired, Ready),
     /// A sender without a value was claimed, and is to be paired by [`Selectable::meet`]. The channel is locked.
@@ -55,7 +55,7 @@ pub(crate) trait Selectable {
     fn lock_soon(&self) -> bool;
 
     /// # Safety
-    /// The caller has locked the channel, and changed nothing.
+    /// The caller has locked the channel, and found nothing in it.
     unsafe fn unlock(&self);
 
     /// Looks at one arm, and fires it if it can. Locks and unlocks on its own; after `Lazy` alone the channel is locked.
@@ -103,6 +103,9 @@ pub(crate) trait Selectable {
     /// `sg` stays where it is until its wait is done or it is withdrawn.
     unsafe fn watch(&self, sg: *const Sudog) -> bool;
 
+    /// The summary word, which changes whenever a locked section has changed anything.
+    fn word(&self) -> u64;
+
     /// Is an operation possible, as far as can be seen without the lock?
     fn is_ready(&self, dir: Dir) -> bool;
 
@@ -120,7 +123,7 @@ pub(crate) trait Selectable {
     fn register(&self);
 }
 
-fn worth_a_look(dir: Dir) -> usize {
+fn worth_a_look(dir: Dir) -> u64 {
     CLOSED
         | match dir {
             Dir::Send => WRITABLE,
@@ -148,7 +151,7 @@ impl<T> Hchan<T> {
                         ManuallyDrop::into_inner(c).leave_quietly();
                         Attempt::Fired(Fired::Closed, Ready::NOBODY)
                     }
-                    RecvNow::Empty => Attempt::Nothing,
+                    RecvNow::Empty => Attempt::Nothing(0),
                     RecvNow::Lazy(sender) => Attempt::Lazy(sender),
                 }
             }
@@ -157,7 +160,7 @@ impl<T> Hchan<T> {
                     return Attempt::Crowded;
                 }
                 match c.promise(ptr::null()) {
-                    None => Attempt::Nothing,
+                    None => Attempt::Nothing(0),
                     Some(promised) => {
                         others();
                         let ready = ManuallyDrop::into_inner(c).leave(Ended::NOBODY);
@@ -165,6 +168,24 @@ impl<T> Hchan<T> {
                     }
                 }
             }
+        }
+    }
+}
+
+impl<T> Hchan<T> {
+    /// # Safety
+    /// As for [`Selectable::attempt`].
+    #[cold]
+    unsafe fn attempt_alone_slow(&self, dir: Dir, room: *mut T, nonblocking: bool) -> Attempt {
+        // SAFETY: the caller's contract.
+        let attempt = unsafe { self.attempt_arm(dir, room, nonblocking, || {}) };
+        match attempt {
+            Attempt::Nothing(_) | Attempt::Crowded => {
+                // SAFETY: locked still.
+                unsafe { self.unlock() };
+                if matches!(attempt, Attempt::Crowded) { attempt } else { Attempt::Nothing(self.word()) }
+            }
+            _ => attempt,
         }
     }
 }
@@ -180,33 +201,41 @@ impl<T> Selectable for Hchan<T> {
 
     unsafe fn unlock(&self) {
         // SAFETY: the caller's contract.
-        drop(unsafe { self.lock.held() });
+        let mut state = unsafe { self.lock.held() };
+        state.publish_news(self);
     }
 
     unsafe fn attempt_alone(&self, dir: Dir, room: *mut (), nonblocking: bool) -> Attempt {
         // A blocking receive may claim senders that do not count as readable; it finds them when it has all its locks.
-        if self.word() & worth_a_look(dir) == 0 {
-            return Attempt::Nothing;
+        let word = self.word();
+        if word & worth_a_look(dir) == 0 {
+            return Attempt::Nothing(word);
         }
-        self.lock.lock_raw();
-        if dir == Dir::Recv {
-            // SAFETY: just locked; the guard is forgotten where the lock is to be kept.
-            let mut state = ManuallyDrop::new(unsafe { self.lock.held() });
-            // SAFETY: the room is the caller's.
-            if let Some(block) = unsafe { state.pop_quickly(self, room.cast()) } {
-                let number = state.handoffs;
-                drop(ManuallyDrop::into_inner(state));
-                drop(block);
-                return Attempt::Fired(Fired::Received(number), Ready::NOBODY);
+        let mut state = self.lock.lock();
+        match dir {
+            Dir::Recv => {
+                // SAFETY: the room is the caller's.
+                if let Some(block) = unsafe { state.pop_quickly(self, room.cast()) } {
+                    let number = state.handoffs;
+                    drop(state);
+                    drop(block);
+                    return Attempt::Fired(Fired::Received(number), Ready::NOBODY);
+                }
+            }
+            Dir::Send => {
+                if state.reserve_quickly(self) {
+                    return Attempt::Fired(Fired::Promised(Promised::Reserved), Ready::NOBODY);
+                }
             }
         }
-        // SAFETY: locked, and the caller's contract.
-        let attempt = unsafe { self.attempt_arm(dir, room.cast(), nonblocking, || {}) };
-        if let Attempt::Nothing | Attempt::Crowded = attempt {
-            // SAFETY: locked still.
-            unsafe { self.unlock() };
-        }
-        attempt
+        // Locked still.
+        std::mem::forget(state);
+        // SAFETY: as said, and the caller's contract.
+        unsafe { self.attempt_alone_slow(dir, room.cast(), nonblocking) }
+    }
+
+    fn word(&self) -> u64 {
+        Hchan::word(self)
     }
 
     unsafe fn attempt(&self, dir: Dir, room: *mut (), nonblocking: bool, others: &mut dyn FnMut()) -> Attempt {

@@ -141,6 +141,12 @@ impl<T> Hchan<T> {
     /// The value, if the channel was closed meanwhile.
     pub(crate) fn fill_reserved(&self, value: T) -> Result<(), T> {
         let value = ManuallyDrop::new(value);
+        let mut state = self.lock.lock();
+        // SAFETY: the value is given away.
+        if unsafe { state.fill_quickly(self, &raw const *value) } {
+            return Ok(());
+        }
+        drop(state);
         let mut spare = None;
         loop {
             let mut c = self.lock();
@@ -198,7 +204,7 @@ impl<T> Hchan<T> {
     /// `sg` stays where it is until its wait is done or withdrawn.
     pub(crate) unsafe fn watch(&self, sg: &Sudog) -> bool {
         let mut c = self.lock();
-        if c.summary(self.cap) & usize::from(sg.interest) != 0 {
+        if c.summary(self.cap) & u64::from(sg.interest) != 0 {
             return false;
         }
         // SAFETY: the caller's contract.

@@ -35,7 +35,7 @@ use super::section::{Batch, CLOSED, Ended, LEN_MAX, LEN_SHIFT, Locked, READABLE,
 use super::waitq::Sudog;
 use crate::debug::{Channel, Waiting};
 use crate::park::{Done, Outcome, Ready, Reason, Spin, Wait};
-use crate::primitive::{AtomicBool, AtomicUsize, Lock, Ordering};
+use crate::primitive::{AtomicBool, AtomicU64, AtomicUsize, Lock, Ordering};
 use std::fmt;
 use std::panic::Location;
 use std::ptr;
@@ -99,7 +99,7 @@ impl Plain {
 /// The channel.
 #[repr(C)]
 pub(crate) struct Hchan<T> {
-    pub(super) summary: AtomicUsize,
+    pub(super) summary: AtomicU64,
     pub(super) cap: usize,
     pub(super) lock: Lock<State<T>>,
     pub(super) senders: AtomicUsize,
@@ -123,7 +123,7 @@ impl<T> Hchan<T> {
         }
         let state = State::new();
         Self {
-            summary: AtomicUsize::new(state.summary(cap)),
+            summary: AtomicU64::new(state.summary(cap)),
             lock: Lock::new(state),
             cap,
             senders: AtomicUsize::new(1),
@@ -140,16 +140,16 @@ impl<T> Hchan<T> {
 
     /// The summary word. Acquire: who acts on it has seen what led to it.
     #[inline]
-    pub(super) fn word(&self) -> usize {
+    pub(super) fn word(&self) -> u64 {
         self.summary.load(Ordering::Acquire)
     }
 
     /// The number of buffered values.
     pub(crate) fn len(&self) -> usize {
-        match self.word() >> LEN_SHIFT {
-            // Only where a word has 32 bits: the number does not fit beside the flags.
+        match self.word() >> LEN_SHIFT & LEN_MAX {
+            // The number does not fit.
             LEN_MAX => self.lock().buf.len(),
-            len => len,
+            len => len as usize,
         }
     }
 

@@ -14,14 +14,17 @@ use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::ptr;
 
-// The summary word: flags below, the number of buffered values above.
-pub(super) const CLOSED: usize = 1;
+// The summary word: flags, the number of buffered values, and a version that tells one word from all others as long as
+// fewer than 2^32 sections lie between them.
+pub(super) const CLOSED: u64 = 1;
 /// A receive would find something: a value in hand, or a sender to claim.
-pub(super) const READABLE: usize = 1 << 1;
+pub(super) const READABLE: u64 = 1 << 1;
 /// A send would find something: a free slot, or a receiver to claim.
-pub(super) const WRITABLE: usize = 1 << 2;
-pub(super) const LEN_SHIFT: u32 = 8;
-pub(super) const LEN_MAX: usize = usize::MAX >> LEN_SHIFT;
+pub(super) const WRITABLE: u64 = 1 << 2;
+pub(super) const LEN_SHIFT: u32 = 3;
+/// So many values, or more.
+pub(super) const LEN_MAX: u64 = (1 << (VERSION_SHIFT - LEN_SHIFT)) - 1;
+const VERSION_SHIFT: u32 = 32;
 
 /// What the lock protects. What every operation touches comes first: it shares two cache lines with the lock.
 #[repr(C)]
@@ -116,16 +119,55 @@ impl<T> State<T> {
 
     /// Publishes the summary word (I11).
     #[inline]
-    fn publish(&self, chan: &Hchan<T>) -> usize {
+    fn publish(&self, chan: &Hchan<T>) -> u64 {
         let word = self.summary(chan.cap);
+        // Only who has the lock writes the word.
+        let version = (chan.summary.load(Ordering::Relaxed) >> VERSION_SHIFT).wrapping_add(1) << VERSION_SHIFT;
         // Release: who reads the word has seen what happened before it was published, close above all.
-        chan.summary.store(word, Ordering::Release);
+        chan.summary.store(version | word, Ordering::Release);
         word
     }
 
+    /// Publishes the word if there is anything new in it: after a section that has found nothing to do, but may have taken
+    /// arms that lost elsewhere off their queues.
+    pub(super) fn publish_news(&mut self, chan: &Hchan<T>) {
+        self.busy = self.is_busy();
+        let (word, old) = (self.summary(chan.cap), chan.summary.load(Ordering::Relaxed));
+        if word != old & ((1 << VERSION_SHIFT) - 1) {
+            self.publish(chan);
+        }
+    }
+
+    /// A sender without a value gets a slot where nobody waits and there is room: a section of its own.
     #[inline]
-    pub(super) fn summary(&self, cap: usize) -> usize {
-        let mut word = self.buf.len().min(LEN_MAX) << LEN_SHIFT;
+    pub(super) fn reserve_quickly(&mut self, chan: &Hchan<T>) -> bool {
+        if self.busy || self.closed || !self.has_slot(chan.cap) {
+            return false;
+        }
+        self.reserved += 1;
+        self.publish(chan);
+        true
+    }
+
+    /// A slot that was reserved is filled where nobody waits and there is room.
+    ///
+    /// # Safety
+    /// `elem` is a value that the caller gives away if this returns true.
+    #[inline]
+    pub(super) unsafe fn fill_quickly(&mut self, chan: &Hchan<T>, elem: *const T) -> bool {
+        if self.busy || self.closed || !self.buf.has_room() {
+            return false;
+        }
+        self.reserved -= 1;
+        // SAFETY: there is room.
+        unsafe { self.buf.push(elem) };
+        self.publish(chan);
+        true
+    }
+
+    #[inline]
+    pub(super) fn summary(&self, cap: usize) -> u64 {
+        let mut word = (self.buf.len() as u64).min(LEN_MAX) << LEN_SHIFT;
         if self.has_value() || (!self.closed && self.sendq.has_prompt()) {
             word |= READABLE;
         }
@@ -304,14 +346,14 @@ impl<'a, T> Locked<'a, T> {
 
     /// Publishes the summary word (I11).
     #[inline]
-    fn publish(&mut self) -> usize {
+    fn publish(&mut self) -> u64 {
         self.state.busy = self.state.is_busy();
         self.state.publish(self.chan)
     }
 
     /// Unlocks after `word` was published; returns the wake-ups of those who watch for what it says.
     #[inline]
-    fn unlock(&mut self, word: usize) -> Ready {
+    fn unlock(&mut self, word: u64) -> Ready {
         if !self.state.watchers.is_empty() {
             return self.unlock_watched(word);
         }
@@ -322,14 +364,14 @@ impl<'a, T> Locked<'a, T> {
 
     /// Takes the watchers of what is ready off their queue, as many per section as can be woken behind it.
     #[cold]
-    fn unlock_watched(&mut self, mut word: usize) -> Ready {
+    fn unlock_watched(&mut self, mut word: u64) -> Ready {
         let mut all = Ready::NOBODY;
         loop {
             let mut readies = Readies::new();
             for sg in self.state.watchers.iter() {
                 // SAFETY: a linked sudog is alive, and the iterator has moved past it. Published, and still locked.
                 unsafe {
-                    if usize::from((*sg).interest) & word != 0 && !readies.is_full() {
+                    if u64::from((*sg).interest) & word != 0 && !readies.is_full() {
                         self.state.watchers.unlink(sg);
                         if Wait::claim((*sg).wait()) {
                             readies.push(Sudog::finish(sg, Outcome::Ready));

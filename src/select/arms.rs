@@ -150,7 +150,7 @@ pub fn select<const N: usize>(arms: [Arm<'_>; N], biased: bool, wait: Option<Opt
     match unsafe { selectgo(&cases, biased, patience, Location::caller()) } {
         None => N,
         Some((case, fired)) => {
-            *arms.into_iter().nth(case).expect("one of them").fired = Some(fired);
+            *arms[case].fired = Some(fired);
             case
         }
     }

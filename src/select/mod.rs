@@ -59,12 +59,13 @@ enum Pass {
 }
 
 impl From<(usize, Attempt)> for Pass {
+    #[inline]
     fn from((case, attempt): (usize, Attempt)) -> Self {
         match attempt {
+            Attempt::Nothing(_) => Self::Nothing,
             Attempt::Fired(fired, ready) => Self::Fired(case, fired, ready),
             Attempt::Lazy(sender) => Self::Lazy(case, sender),
             Attempt::Crowded => Self::Crowded(case),
-            Attempt::Nothing => Self::Nothing,
         }
     }
 }
@@ -74,9 +75,14 @@ struct Selectgo<'c> {
     cases: &'c [Case<'c>],
     order: Order,
     at: &'static Location<'static>,
+    patience: Patience,
+    /// Computed when there is something to wait for.
+    deadline: Option<Option<Instant>>,
     nonblocking: bool,
-    /// The clock, if there are timers: read once per round.
+    /// The clock, if there are timers: read once per pass.
     now: Option<Instant>,
+    /// The words that pass 0 has read, if it may be followed by nothing else.
+    words: [u64; INLINE],
 }
 
 /// Fires one arm, and says which and what it has got; `None` if none is possible as long as `patience` allows.
@@ -90,29 +96,24 @@ pub(crate) unsafe fn selectgo(
     at: &'static Location<'static>,
 ) -> Option<(usize, Fired)> {
     assert!(cases.len() <= usize::from(u16::MAX), "too many operations in a select");
-    let mut this = Selectgo {
-        cases,
-        order: Order::new(cases.len(), biased),
-        at,
-        nonblocking: matches!(patience, Patience::Try),
-        now: None,
-    };
-    let mut deadline = None;
-    loop {
+    if let ([Case { target: Target::Chan(chan), dir, room }], Patience::Try) = (cases, patience) {
+        // One channel, one moment.
         // SAFETY: the caller's contract.
-        match unsafe { this.round(&mut deadline, patience) } {
-            Ok((case, fired, ready)) => {
-                let panic = ready.try_fire();
-                if !panic.is_nobody() {
-                    // SAFETY: what was received is in the room, and nobody will look there any more.
-                    unsafe { cases[case].target.give_up(fired, cases[case].room) };
-                    panic.fire();
-                }
-                return Some((case, fired));
-            }
-            Err(Again::Never) => return None,
-            Err(Again::Now) => {}
+        match unsafe { chan.attempt_alone(*dir, *room, true) } {
+            Attempt::Nothing(_) => return None,
+            Attempt::Fired(fired, ready) if ready.is_nobody() => return Some((0, fired)),
+            // SAFETY: the caller's contract.
+            attempt => return unsafe { Selectgo::new(cases, biased, patience, at).go_on(Pass::from((0, attempt))) },
         }
+    }
+    let mut this = Selectgo::new(cases, biased, patience, at);
+    // SAFETY: the caller's contract.
+    match unsafe { this.pass0() } {
+        // The quick ends: something was there, or nothing and that is enough.
+        Pass::Fired(case, fired, ready) if ready.is_nobody() => Some((case, fired)),
+        Pass::Nothing if this.nonblocking && this.is_unchanged() => None,
+        // SAFETY: as above.
+        pass => unsafe { this.go_on(pass) },
     }
 }
 
@@ -124,25 +125,57 @@ enum Again {
     Never,
 }
 
-impl Selectgo<'_> {
-    /// Passes 0 to 3.
+impl<'c> Selectgo<'c> {
+    #[inline]
+    fn new(cases: &'c [Case<'c>], biased: bool, patience: Patience, at: &'static Location<'static>) -> Self {
+        Self {
+            cases,
+            order: Order::new(cases.len(), biased),
+            at,
+            patience,
+            deadline: None,
+            nonblocking: matches!(patience, Patience::Try),
+            now: None,
+            words: [0; INLINE],
+        }
+    }
+
+    /// Rounds after the first pass 0, which has found `pass`.
     ///
     /// # Safety
     /// As for [`selectgo`].
-    unsafe fn round(
-        &mut self,
-        deadline: &mut Option<Option<Instant>>,
-        patience: Patience,
-    ) -> Result<(usize, Fired, Ready), Again> {
-        self.now = None;
-        // SAFETY: the caller's contract.
-        match unsafe { self.pass0() } {
+    #[cold]
+    unsafe fn go_on(&mut self, mut pass: Pass) -> Option<(usize, Fired)> {
+        loop {
+            // SAFETY: the caller's contract.
+            match unsafe { self.round(pass) } {
+                Ok((case, fired, ready)) => {
+                    let panic = ready.try_fire();
+                    if !panic.is_nobody() {
+                        // SAFETY: what was received is in the room, and nobody will look there any more.
+                        unsafe { self.cases[case].target.give_up(fired, self.cases[case].room) };
+                        panic.fire();
+                    }
+                    return Some((case, fired));
+                }
+                Err(Again::Never) => return None,
+                // SAFETY: the caller's contract.
+                Err(Again::Now) => pass = unsafe { self.pass0() },
+            }
+        }
+    }
+
+    /// What follows a pass 0.
+    ///
+    /// # Safety
+    /// As for [`selectgo`].
+    unsafe fn round(&mut self, pass: Pass) -> Result<(usize, Fired, Ready), Again> {
+        match pass {
             Pass::Fired(case, fired, ready) => return Ok((case, fired, ready)),
             // SAFETY: the channel is locked and the sender was claimed.
-            Pass::Lazy(case, sender) => return unsafe { self.meet(case, sender, deadline, patience) },
+            Pass::Lazy(case, sender) => return unsafe { self.meet(case, sender) },
             Pass::Crowded(case) => return self.help(case),
-            // One channel, one moment.
-            Pass::Nothing if self.nonblocking && self.cases.len() == 1 => return Err(Again::Never),
+            Pass::Nothing if self.nonblocking && self.is_unchanged() => return Err(Again::Never),
             Pass::Nothing => {}
         }
         let mut held = Held::lock(self.cases.iter().filter_map(|case| case.target.as_chan()));
@@ -152,18 +185,17 @@ impl Selectgo<'_> {
             Pass::Lazy(case, sender) => {
                 held.release(self.cases[case].target.address());
                 // SAFETY: the channel is locked and the sender was claimed.
-                return unsafe { self.meet(case, sender, deadline, patience) };
+                return unsafe { self.meet(case, sender) };
             }
             Pass::Crowded(case) => {
                 drop(held);
                 return self.help(case);
             }
+            Pass::Nothing if self.nonblocking => return Err(Again::Never),
             Pass::Nothing => {}
         }
-        if self.nonblocking {
-            return Err(Again::Never);
-        }
-        let deadline = *deadline.get_or_insert_with(|| patience.deadline());
+        let deadline = self.deadline();
+        // Under a model checker every deadline has passed, and withdrawing is what it is to look at.
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) && cfg!(not(gochan_loom)) {
             return Err(Again::Never);
         }
@@ -171,14 +203,29 @@ impl Selectgo<'_> {
         unsafe { self.park(held, deadline) }
     }
 
+    fn deadline(&mut self) -> Option<Instant> {
+        *self.deadline.get_or_insert_with(|| self.patience.deadline())
+    }
+
+    /// Has nothing happened on any channel since pass 0 found nothing there? Then there was a moment, the one at which it
+    /// had read the last word, at which nothing was possible anywhere.
+    fn is_unchanged(&self) -> bool {
+        self.cases.len() <= INLINE
+            && self.cases.iter().zip(&self.words).all(|(case, word)| match case.target {
+                Target::Never => true,
+                Target::Chan(chan) => chan.word() == *word,
+                Target::Timer(timer) => !timer.is_due(),
+            })
+    }
+
     fn now(&mut self) -> Instant {
         *self.now.get_or_insert_with(Instant::now)
     }
 
     fn attempt_timer(&mut self, case: usize) -> Attempt {
-        let Case { target: Target::Timer(timer), room, .. } = self.cases[case] else { return Attempt::Nothing };
+        let Case { target: Target::Timer(timer), room, .. } = self.cases[case] else { return Attempt::Nothing(0) };
         match timer.take(self.now()) {
-            None => Attempt::Nothing,
+            None => Attempt::Nothing(0),
             Some((due, number)) => {
                 // SAFETY: a timer's room is for an instant.
                 unsafe { room.cast::<Instant>().write(due) };
@@ -188,40 +235,48 @@ impl Selectgo<'_> {
     }
 
     /// Pass 0: looks at the arms one after the other, without waiting for any.
+    ///
+    /// # Safety
+    /// As for [`selectgo`].
+    #[inline]
     unsafe fn pass0(&mut self) -> Pass {
+        self.now = None;
         for k in 0..self.cases.len() {
             let i = self.order.pick(k);
             let Case { target, dir, room } = self.cases[i];
             let attempt = match target {
-                Target::Never => Attempt::Nothing,
+                Target::Never => continue,
                 // SAFETY: the room is the caller's.
                 Target::Chan(chan) => unsafe { chan.attempt_alone(dir, room, self.nonblocking) },
                 Target::Timer(_) => self.attempt_timer(i),
             };
-            match Pass::from((i, attempt)) {
-                Pass::Nothing => {}
-                found => return found,
+            let Attempt::Nothing(word) = attempt else { return Pass::from((i, attempt)) };
+            if let Some(place) = self.words.get_mut(i) {
+                *place = word;
             }
         }
         Pass::Nothing
     }
 
     /// Pass 1: looks for something that is possible now, with all channels locked.
+    ///
+    /// # Safety
+    /// As for [`selectgo`]; `held` are all channels.
     unsafe fn pass1(&mut self, held: &mut Held<'_>) -> Pass {
+        self.now = None;
         for k in 0..self.cases.len() {
             let i = self.order.picked(k);
             let Case { target, dir, room } = self.cases[i];
             let attempt = match target {
-                Target::Never => Attempt::Nothing,
+                Target::Never => continue,
                 // SAFETY: the channel is locked, and the room is the caller's.
                 Target::Chan(chan) => unsafe {
                     chan.attempt(dir, room, self.nonblocking, &mut || held.release(target.address()))
                 },
                 Target::Timer(_) => self.attempt_timer(i),
             };
-            match Pass::from((i, attempt)) {
-                Pass::Nothing => {}
-                found => return found,
+            if !matches!(attempt, Attempt::Nothing(_)) {
+                return Pass::from((i, attempt));
             }
         }
         Pass::Nothing
@@ -296,13 +351,7 @@ impl Selectgo<'_> {
     ///
     /// # Safety
     /// The arm's channel is locked, no other is, and the sender was claimed since.
-    unsafe fn meet(
-        &mut self,
-        case: usize,
-        sender: *const Sudog,
-        deadline: &mut Option<Option<Instant>>,
-        patience: Patience,
-    ) -> Result<(usize, Fired, Ready), Again> {
+    unsafe fn meet(&mut self, case: usize, sender: *const Sudog) -> Result<(usize, Fired, Ready), Again> {
         let Case { target: Target::Chan(chan), room, .. } = self.cases[case] else {
             unreachable!("a channel's sender")
         };
@@ -316,7 +365,7 @@ impl Selectgo<'_> {
         let (deadline, limit) = if self.nonblocking {
             (None, None)
         } else {
-            let deadline = *deadline.get_or_insert_with(|| patience.deadline());
+            let deadline = self.deadline();
             (deadline, self.limit(deadline))
         };
         let done = if panic.is_nobody() { wait.park(limit, chan.spin(), || chan.register()) } else { None };

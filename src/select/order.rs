@@ -1,24 +1,37 @@
 //! The order in which a select looks at its arms: a random permutation, made as far as it is needed.
 
-use smallvec::SmallVec;
+/// So many arms are permuted in one word, four bits each.
+const FEW: usize = 16;
 
 /// A permutation of the arms; the identity for a biased select.
 pub(super) struct Order {
-    arms: SmallVec<[u16; 32]>,
+    len: usize,
+    few: u64,
+    /// All of them, if they are more than a few.
+    many: Vec<u16>,
     biased: bool,
 }
 
 impl Order {
+    #[inline]
     pub(super) fn new(len: usize, biased: bool) -> Self {
-        Self { arms: (0..len as u16).collect(), biased }
+        let many = if len > FEW { (0..len as u16).collect() } else { Vec::new() };
+        Self { len, few: 0xfedc_ba98_7654_3210, many, biased }
     }
 
     /// Chooses the `k`th arm among those that were not chosen as 0th, .., `k-1`st (Fisher and Yates).
     #[inline]
     pub(super) fn pick(&mut self, k: usize) -> usize {
-        let left = self.arms.len() - k;
+        let left = self.len - k;
         if !self.biased && left > 1 {
-            self.arms.swap(k, k + random(left));
+            let other = k + random(left);
+            if self.len > FEW {
+                self.many.swap(k, other);
+            } else {
+                let difference = (self.few >> (4 * k) ^ self.few >> (4 * other)) & 0xf;
+                self.few ^= difference << (4 * k);
+                self.few ^= difference << (4 * other);
+            }
         }
         self.picked(k)
     }
@@ -26,7 +39,7 @@ impl Order {
     /// The `k`th arm, once it was picked.
     #[inline]
     pub(super) fn picked(&self, k: usize) -> usize {
-        usize::from(self.arms[k])
+        if self.len > FEW { usize::from(self.many[k]) } else { (self.few >> (4 * k) & 0xf) as usize }
     }
 }
 
@@ -85,6 +98,18 @@ mod tests {
         if !cfg!(miri) {
             // 10,000 each; six standard deviations are 600.
             assert!(counts.values().all(|&n: &i32| (9_400..10_600).contains(&n)), "{counts:?}");
+        }
+    }
+
+    /// Few or many, each is picked once.
+    #[test]
+    fn permutes() {
+        for len in [1, 2, 15, 16, 17, 100] {
+            let mut order = Order::new(len, false);
+            let mut picked: Vec<_> = (0..len).map(|k| order.pick(k)).collect();
+            assert_eq!(picked, (0..len).map(|k| order.picked(k)).collect::<Vec<_>>());
+            picked.sort_unstable();
+            assert!(picked.into_iter().eq(0..len));
         }
     }
 

@@ -94,7 +94,7 @@ fn standing(table: &Table, base: &str) -> String {
     let columns = if base == "crossbeam" { &columns[..3] } else { &columns };
     grid(table, columns, |scenario, column| {
         let ratio = |to: &str| paired(table, scenario, OURS, to).map_or("n/a".into(), |s| ratio(&s));
-        let peer = table.best(scenario, |column| column != OURS && column != "crossbeam_rebuild");
+        let peer = table.best(scenario, |column| !matches!(column, OURS | "crossbeam_rebuild" | "physical"));
         match (column, peer) {
             ("best peer", peer) => peer.unwrap_or("n/a").into(),
             ("gochan / best peer", Some(peer)) => ratio(peer),
