@@ -69,6 +69,13 @@ struct Readme;
 
 mod chan;
 pub mod debug;
+pub mod future {
+    //! What the asynchronous methods of the handles return. The names are flume's, where flume has them.
+
+    pub use crate::chan::{ClosedFut, RecvFut, RecvTimeoutFut, ReserveFut, SendFut, SendTimeoutFut};
+    #[cfg(feature = "stream")]
+    pub use crate::chan::{RecvStream, SendSink};
+}
 mod park;
 mod primitive;
 mod select;
@@ -76,11 +83,11 @@ mod select;
 /// What the macros expand to.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::select::{Arm, GoExact, Plain, Promise, RecvArm, SendArm, select};
+    pub use crate::select::{Arm, GoExact, Plain, Promise, RecvArm, SelectFut, SendArm, select, select_async};
 }
 
 pub use chan::{
-    Chan, Drain, IntoIter, Iter, ReadyTimeoutError, Receiver, RecvError, RecvTimeoutError, SelectTimeoutError,
+    Chan, Drain, IntoIter, Iter, Permit, ReadyTimeoutError, Receiver, RecvError, RecvTimeoutError, SelectTimeoutError,
     SendError, SendTimeoutError, Sender, TryIter, TryReadyError, TryRecvError, TrySelectError, TrySendError,
     WeakReceiver, WeakSender, after, at, bounded, never, tick, unbounded,
 };

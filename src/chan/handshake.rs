@@ -68,7 +68,6 @@ impl<T> Drop for Promise<'_, T> {
 /// The directions that a watcher watches; close wakes every watcher.
 pub(crate) const WATCH_RECV: u8 = (READABLE | CLOSED) as u8;
 pub(crate) const WATCH_SEND: u8 = (WRITABLE | CLOSED) as u8;
-#[cfg_attr(not(test), expect(dead_code, reason = "for who awaits the close"))]
 pub(crate) const WATCH_CLOSE: u8 = CLOSED as u8;
 
 impl<T> Hchan<T> {
@@ -76,7 +75,7 @@ impl<T> Hchan<T> {
     ///
     /// # Safety
     /// `sg` was made without a slot, and stays where it is until its wait is done or withdrawn.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for permits"))]
+    #[cfg(test)]
     pub(crate) unsafe fn offer(&self, sg: &Sudog) -> Option<Promised> {
         let mut c = self.lock();
         while c.is_crowded() {
@@ -90,6 +89,17 @@ impl<T> Hchan<T> {
             unsafe { c.queue_sender(sg) };
         }
         promised
+    }
+
+    /// What a sender without a value gets without waiting.
+    pub(crate) fn promise(&self) -> Option<Promised> {
+        let mut c = self.lock();
+        while c.is_crowded() {
+            // Those who came first go first.
+            self.settle_and_leave(c, Batch::new());
+            c = self.lock();
+        }
+        c.promise(ptr::null())
     }
 
     pub(crate) fn break_promise(&self, promised: Promised) {
@@ -216,17 +226,16 @@ impl<T> Hchan<T> {
     ///
     /// # Safety
     /// `sg` is a receiver's, belongs to the caller and was enqueued on this channel.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for receives that are futures"))]
-    pub(crate) unsafe fn cancel_recv(&self, sg: &Sudog) -> Result<(), Refusal> {
+    pub(crate) unsafe fn cancel_recv(&self, sg: *const Sudog) -> Result<(), Refusal> {
         // SAFETY: the caller's contract.
         let done = unsafe { self.withdraw(sg) };
         match done.map(|done| done.outcome) {
-            Some(Outcome::Completed) => {
-                // SAFETY: the wait is done, so the slot is the owner's, and it holds a value.
-                let value = unsafe { Sudog::with_slot(sg, |slot: *mut T| ptr::read(slot)) };
-                self.give_back(sg.number.get(), value);
+            // SAFETY: the wait is done, so the sudog and the slot are the owner's, and it holds a value.
+            Some(Outcome::Completed) => unsafe {
+                let value = Sudog::with_slot(sg, |slot: *mut T| ptr::read(slot));
+                self.give_back((*sg).number.get(), value);
                 Ok(())
-            }
+            },
             Some(_) => Err(Refusal::Closed),
             None => Err(Refusal::Blocked),
         }

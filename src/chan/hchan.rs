@@ -153,6 +153,12 @@ impl<T> Hchan<T> {
         }
     }
 
+    /// Closed, and nothing to be received.
+    #[inline]
+    pub(super) fn is_drained(&self) -> bool {
+        self.word() & (READABLE | CLOSED) == CLOSED
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.word() & CLOSED != 0
     }

@@ -5,7 +5,9 @@
 //! can be upgraded only while a strong one lives.
 
 pub(crate) mod arm;
+mod awaiting;
 mod error;
+mod future;
 mod golang;
 pub(crate) mod handshake;
 pub(crate) mod hchan;
@@ -17,6 +19,8 @@ mod returned;
 mod ring;
 mod section;
 mod sender;
+#[cfg(feature = "stream")]
+mod stream;
 pub(crate) mod timer;
 pub(crate) mod waitq;
 
@@ -55,12 +59,16 @@ mod tests;
 #[cfg(doctest)]
 struct HandlesAreSendIfValuesAre;
 
+pub use awaiting::{ClosedFut, Permit, RecvTimeoutFut, ReserveFut, SendTimeoutFut};
 pub use error::{
     ReadyTimeoutError, RecvError, RecvTimeoutError, SelectTimeoutError, SendError, SendTimeoutError, TryReadyError,
     TryRecvError, TrySelectError, TrySendError,
 };
+pub use future::{RecvFut, SendFut};
 pub use golang::Chan;
 pub use iter::{Drain, IntoIter, Iter, TryIter};
+#[cfg(feature = "stream")]
+pub use stream::{RecvStream, SendSink};
 pub use timer::{after, at, tick};
 
 use crate::park::{self, Ready, Reason};

@@ -50,6 +50,10 @@ pub(crate) struct Sudog {
     pub(crate) nonblocking: bool,
     /// A sender without a value that is an async task: nobody who must not wait waits for it to be polled.
     pub(crate) polled: bool,
+    /// For the owner, if that is a future: it was queued, and has not been found done.
+    pub(super) queued: bool,
+    /// For the owner, if that is a future: its value is gone.
+    pub(super) spent: bool,
     _pinned: PhantomPinned,
 }
 
@@ -67,6 +71,8 @@ impl Sudog {
             interest: 0,
             nonblocking: false,
             polled: false,
+            queued: false,
+            spent: false,
             _pinned: PhantomPinned,
         }
     }

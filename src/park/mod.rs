@@ -14,10 +14,12 @@
 //! - **Ready after unlock.** Waking runs foreign code (a waker) or enters the kernel; a `Ready` is carried out of the
 //!   locked section and fired behind it, before its carrier parks itself. Dropping it fires it too.
 
+mod alarm;
 mod goroutine;
 mod task;
 mod thread;
 
+pub(crate) use alarm::Alarm;
 #[cfg(test)]
 pub(crate) use goroutine::Goroutine;
 pub(crate) use thread::Spin;
@@ -43,6 +45,8 @@ pub enum Reason {
     ChanReceiveNil,
     /// `select`: for one of several operations.
     Select,
+    /// Awaiting that a channel is closed. Go has no such wait.
+    ChanClose,
     /// `select (no cases)`: for none at all.
     SelectNoCases,
 }
@@ -55,6 +59,7 @@ impl fmt::Display for Reason {
             Self::ChanSendNil => "chan send (nil chan)",
             Self::ChanReceiveNil => "chan receive (nil chan)",
             Self::Select => "select",
+            Self::ChanClose => "chan close",
             Self::SelectNoCases => "select (no cases)",
         })
     }
@@ -119,7 +124,7 @@ pub(crate) enum Waiter {
     #[cfg_attr(not(test), expect(dead_code, reason = "the seam for goroutines"))]
     Goroutine(goroutine::Goroutine),
     /// Several, of one locked section: watchers mostly.
-    Several(Vec<Ready>),
+    Several(Box<[Ready]>),
     /// Nobody: a waker has panicked, and firing raises its panic where that does no harm.
     Panicked(Box<dyn Any + Send>),
 }
@@ -142,7 +147,7 @@ impl Ready {
         if self.0.is_none() {
             return other;
         }
-        Self(Some(Waiter::Several(vec![self, other])))
+        Self(Some(Waiter::Several(Box::new([self, other]))))
     }
 
     /// The first that is owed to anybody; the other is dropped. For panics, of which one is enough.
@@ -197,7 +202,7 @@ impl Waiter {
             Self::Thread(thread) => thread.unpark(),
             Self::Task(waker) => waker.wake(),
             Self::Goroutine(g) => g.ready(),
-            // Should one panic, the drop of the vector wakes the rest.
+            // Should one panic, the drop of the slice wakes the rest.
             Self::Several(all) => drop(all),
             Self::Panicked(payload) => {
                 if !std::thread::panicking() {

@@ -1,10 +1,37 @@
 //! An async task waits: its waker is what a [`Ready`](super::Ready) carries.
+//!
+//! A task queues itself as a thread does, awake, and falls asleep once the lock is given back, so that its waker is cloned
+//! outside the lock. When it is polled again with another waker, the waker is changed under the lock of every channel on
+//! which the wait is queued: whoever ends the wait holds one of them.
 
-use super::Waiter;
+use super::{Done, Wait, Waiter};
 use std::task::Waker;
 
-impl From<Waker> for Waiter {
-    fn from(waker: Waker) -> Self {
-        Self::Task(waker)
+impl Wait {
+    /// gopark of a task that is queued. `Some` if the wait has ended meanwhile; then nobody will wake it.
+    pub(crate) fn fall_asleep_as_task(&self, waker: &Waker) -> Option<Done> {
+        match self.done() {
+            None => self.fall_asleep(Waiter::Task(waker.clone())),
+            done => done,
+        }
+    }
+
+    /// Would the task be woken by this waker?
+    ///
+    /// # Safety
+    /// The caller is the owner, fell asleep as a task, holds the locks of all channels on which the wait is queued, and has
+    /// not found it done since.
+    pub(crate) unsafe fn is_woken_by(&self, waker: &Waker) -> bool {
+        // SAFETY: who would take the waiter needs one of the locks.
+        self.waiter.with(|cell| unsafe { matches!(&*cell, Some(Waiter::Task(mine)) if mine.will_wake(waker)) })
+    }
+
+    /// Changes the waker; returns the old one, to be dropped outside the locks.
+    ///
+    /// # Safety
+    /// As for [`is_woken_by`](Self::is_woken_by).
+    pub(crate) unsafe fn change_waker(&self, waker: Waker) -> Option<Waiter> {
+        // SAFETY: as above.
+        self.waiter.with_mut(|cell| unsafe { (*cell).replace(Waiter::Task(waker)) })
     }
 }

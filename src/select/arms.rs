@@ -88,9 +88,14 @@ pub struct Promise<'a, T, G>(handshake::Promise<'a, T>, PhantomData<G>);
 
 /// An arm as [`select`] takes it.
 pub struct Arm<'x> {
-    case: Case<'x>,
-    fired: &'x mut Option<Fired>,
+    pub(super) case: Case<'x>,
+    pub(super) fired: &'x mut Option<Fired>,
 }
+
+// SAFETY: an arm is a reference to a channel, which any thread may lock, and the room for its value, which it owns.
+unsafe impl<T: Send, G> Send for RecvArm<'_, T, G> {}
+// SAFETY: a shared reference gives access to nothing.
+unsafe impl<T: Send, G> Sync for RecvArm<'_, T, G> {}
 
 impl<T, G: Telling<T>> RecvArm<'_, T, G> {
     #[inline]
@@ -135,19 +140,23 @@ impl<T, G: Telling<T>> Promise<'_, T, G> {
     }
 }
 
+/// How long a macro's select waits: for ever, not at all (`default`), or for a time.
+pub(super) fn patience(wait: Option<Option<Duration>>) -> Patience {
+    match wait {
+        None => Patience::Forever,
+        Some(None) => Patience::Try,
+        Some(Some(timeout)) => Patience::For(timeout),
+    }
+}
+
 /// Selects among `arms`: the index of the one that has fired, or their number if none has.
 #[doc(hidden)]
 #[track_caller]
 #[inline]
 pub fn select<const N: usize>(arms: [Arm<'_>; N], biased: bool, wait: Option<Option<Duration>>) -> usize {
-    let patience = match wait {
-        None => Patience::Forever,
-        Some(None) => Patience::Try,
-        Some(Some(timeout)) => Patience::For(timeout),
-    };
     let cases = arms.each_ref().map(|arm| arm.case);
     // SAFETY: each receiving arm has its room.
-    match unsafe { selectgo(&cases, biased, patience, Location::caller()) } {
+    match unsafe { selectgo(&cases, biased, patience(wait), Location::caller()) } {
         None => N,
         Some((case, fired)) => {
             *arms[case].fired = Some(fired);

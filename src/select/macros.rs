@@ -84,7 +84,7 @@
 #[macro_export]
 macro_rules! select {
     ($($cases:tt)*) => {
-        $crate::__select!(@cases select false [] [] $($cases)*)
+        $crate::__select!(@cases select (blocking false) [] [] $($cases)*)
     };
 }
 
@@ -106,7 +106,44 @@ macro_rules! select {
 #[macro_export]
 macro_rules! select_biased {
     ($($cases:tt)*) => {
-        $crate::__select!(@cases select_biased true [] [] $($cases)*)
+        $crate::__select!(@cases select_biased (blocking true) [] [] $($cases)*)
+    };
+}
+
+/// As [`select!`](crate::select!), in an `async` block: awaits instead of blocking the thread, on any executor.
+///
+/// Grammar, laziness, fairness and `default` are the same. Bodies, and the expressions of messages, may `.await`; while a
+/// message is awaited, the slot or the receiver is kept for it.
+///
+/// With `default(timeout)`, or timers among the cases, the first such wait of a process starts a thread that keeps the time
+/// for all.
+///
+/// # Cancel safety
+///
+/// Dropping the block while it awaits loses nothing: no case has happened, and a value that one had been handed goes to the
+/// next receiver, or waits for one, before all others. A message that exists already is dropped.
+///
+/// # Examples
+///
+/// ```
+/// use gochan::{after, bounded, select_async};
+/// use std::time::Duration;
+///
+/// let (tx, rx) = bounded(0);
+/// let (results, sums) = bounded(1);
+/// std::thread::spawn(move || tx.send(7));
+/// futures_executor::block_on(async {
+///     select_async! {
+///         recv(rx) -> value => results.send_async(value.unwrap() + 1).await.unwrap(),
+///         recv(after(Duration::from_secs(5))) -> _ => panic!("timed out"),
+///     }
+/// });
+/// assert_eq!(sums.recv(), Ok(8));
+/// ```
+#[macro_export]
+macro_rules! select_async {
+    ($($cases:tt)*) => {
+        $crate::__select!(@cases select_async (awaiting false) [] [] $($cases)*)
     };
 }
 
@@ -115,85 +152,85 @@ macro_rules! select_biased {
 #[macro_export]
 macro_rules! crossbeam_channel_internal {
     ($($cases:tt)*) => {
-        $crate::__select!(@cases select _IS_BIASED [] [] $($cases)*)
+        $crate::__select!(@cases select (blocking _IS_BIASED) [] [] $($cases)*)
     };
 }
 
 // The steps:
-//   @cases  NAME BIASED [cases] [default] rest   takes the head of one case off the rest
-//   @body   NAME BIASED [cases] [default] (head) rest   takes its body off
-//   @open   NAME BIASED [default] [numbers] [arms] cases   makes an arm per case, inside a match that keeps the handle
+//   @cases  NAME HOW [cases] [default] rest   takes the head of one case off the rest
+//   @body   NAME HOW [cases] [default] (head) rest   takes its body off
+//   @open   NAME HOW [default] [numbers] [arms] cases   makes an arm per case, inside a match that keeps the handle
 //   @finish what the body of a case binds
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __select {
-    (@cases $name:ident $biased:tt [] []) => {
+    (@cases $name:ident $how:tt [] []) => {
         $crate::__select!(@error "empty `", $name, "!` block")
     };
-    (@cases $name:ident $biased:tt [$($cases:tt)*] $default:tt) => {
+    (@cases $name:ident $how:tt [$($cases:tt)*] $default:tt) => {
         $crate::__select!(
-            @open $name $biased $default
+            @open $name $how $default
             [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31
              32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63]
             [] $($cases)*
         )
     };
-    (@cases $name:ident $biased:tt $cases:tt $default:tt recv($r:expr $(,)?) -> $p:pat => $($rest:tt)+) => {
-        $crate::__select!(@body $name $biased $cases $default (recv ($r) ($p)) $($rest)+)
+    (@cases $name:ident $how:tt $cases:tt $default:tt recv($r:expr $(,)?) -> $p:pat => $($rest:tt)+) => {
+        $crate::__select!(@body $name $how $cases $default (recv ($r) ($p)) $($rest)+)
     };
-    (@cases $name:ident $biased:tt $cases:tt $default:tt send($s:expr, $m:expr $(,)?) -> $p:pat => $($rest:tt)+) => {
-        $crate::__select!(@body $name $biased $cases $default (send ($s) ($m) ($p)) $($rest)+)
+    (@cases $name:ident $how:tt $cases:tt $default:tt send($s:expr, $m:expr $(,)?) -> $p:pat => $($rest:tt)+) => {
+        $crate::__select!(@body $name $how $cases $default (send ($s) ($m) ($p)) $($rest)+)
     };
-    (@cases $name:ident $biased:tt $cases:tt [] default $(())? => $($rest:tt)+) => {
-        $crate::__select!(@body $name $biased $cases [] (default (None)) $($rest)+)
+    (@cases $name:ident $how:tt $cases:tt [] default $(())? => $($rest:tt)+) => {
+        $crate::__select!(@body $name $how $cases [] (default (None)) $($rest)+)
     };
-    (@cases $name:ident $biased:tt $cases:tt [] default($t:expr $(,)?) => $($rest:tt)+) => {
-        $crate::__select!(@body $name $biased $cases [] (default (Some($t))) $($rest)+)
+    (@cases $name:ident $how:tt $cases:tt [] default($t:expr $(,)?) => $($rest:tt)+) => {
+        $crate::__select!(@body $name $how $cases [] (default (Some($t))) $($rest)+)
     };
 
     // The last body; a block with or without a comma; an expression with one.
-    (@body $name:ident $biased:tt $cases:tt $default:tt $head:tt $b:expr $(,)?) => {
-        $crate::__select!(@case $name $biased $cases $default $head ($b))
+    (@body $name:ident $how:tt $cases:tt $default:tt $head:tt $b:expr $(,)?) => {
+        $crate::__select!(@case $name $how $cases $default $head ($b))
     };
-    (@body $name:ident $biased:tt $cases:tt $default:tt $head:tt $b:block, $($rest:tt)+) => {
-        $crate::__select!(@case $name $biased $cases $default $head ($b) $($rest)+)
+    (@body $name:ident $how:tt $cases:tt $default:tt $head:tt $b:block, $($rest:tt)+) => {
+        $crate::__select!(@case $name $how $cases $default $head ($b) $($rest)+)
     };
-    (@body $name:ident $biased:tt $cases:tt $default:tt $head:tt $b:block $($rest:tt)+) => {
-        $crate::__select!(@case $name $biased $cases $default $head ($b) $($rest)+)
+    (@body $name:ident $how:tt $cases:tt $default:tt $head:tt $b:block $($rest:tt)+) => {
+        $crate::__select!(@case $name $how $cases $default $head ($b) $($rest)+)
     };
-    (@body $name:ident $biased:tt $cases:tt $default:tt $head:tt $b:expr, $($rest:tt)+) => {
-        $crate::__select!(@case $name $biased $cases $default $head ($b) $($rest)+)
+    (@body $name:ident $how:tt $cases:tt $default:tt $head:tt $b:expr, $($rest:tt)+) => {
+        $crate::__select!(@case $name $how $cases $default $head ($b) $($rest)+)
     };
-    (@body $name:ident $biased:tt $cases:tt $default:tt ($kind:ident $($head:tt)*) $b:expr, $($rest:tt)+) => {
-        $crate::__select!(@case $name $biased $cases $default $head ($b) $($rest)+)
+    (@body $name:ident $how:tt $cases:tt $default:tt ($kind:ident $($head:tt)*) $b:expr, $($rest:tt)+) => {
+        $crate::__select!(@case $name $how $cases $default $head ($b) $($rest)+)
     };
-    (@body $name:ident $biased:tt $cases:tt $default:tt ($kind:ident $($head:tt)*) $($rest:tt)*) => {
+    (@body $name:ident $how:tt $cases:tt $default:tt ($kind:ident $($head:tt)*) $($rest:tt)*) => {
         $crate::__select!(@error "expected a comma behind the body of a `", $kind, "` case of `", $name, "!`")
     };
 
-    (@case $name:ident $biased:tt $cases:tt [] (default $t:tt) $b:tt $($rest:tt)*) => {
-        $crate::__select!(@cases $name $biased $cases [$t $b] $($rest)*)
+    (@case $name:ident $how:tt $cases:tt [] (default $t:tt) $b:tt $($rest:tt)*) => {
+        $crate::__select!(@cases $name $how $cases [$t $b] $($rest)*)
     };
-    (@case $name:ident $biased:tt [$($cases:tt)*] $default:tt ($($head:tt)*) $b:tt $($rest:tt)*) => {
-        $crate::__select!(@cases $name $biased [$($cases)* {$($head)* $b}] $default $($rest)*)
+    (@case $name:ident $how:tt [$($cases:tt)*] $default:tt ($($head:tt)*) $b:tt $($rest:tt)*) => {
+        $crate::__select!(@cases $name $how [$($cases)* {$($head)* $b}] $default $($rest)*)
     };
 
     // What cannot be read.
-    (@cases $name:ident $biased:tt $cases:tt [$($default:tt)+] default $($rest:tt)*) => {
+    (@cases $name:ident $how:tt $cases:tt [$($default:tt)+] default $($rest:tt)*) => {
         $crate::__select!(@error "there can be only one `default` case in a `", $name, "!` block")
     };
-    (@cases $name:ident $biased:tt $cases:tt $default:tt recv $($rest:tt)*) => {
+    (@cases $name:ident $how:tt $cases:tt $default:tt recv $($rest:tt)*) => {
         $crate::__select!(@error "a `recv` case of `", $name, "!` is written `recv(receiver) -> pattern => body`")
     };
-    (@cases $name:ident $biased:tt $cases:tt $default:tt send $($rest:tt)*) => {
+    (@cases $name:ident $how:tt $cases:tt $default:tt send $($rest:tt)*) => {
         $crate::__select!(@error "a `send` case of `", $name, "!` is written `send(sender, message) -> pattern => body`")
     };
-    (@cases $name:ident $biased:tt $cases:tt $default:tt default $($rest:tt)*) => {
+    (@cases $name:ident $how:tt $cases:tt $default:tt default $($rest:tt)*) => {
         $crate::__select!(
             @error "a `default` case of `", $name, "!` is written `default => body` or `default(timeout) => body`"
         )
     };
-    (@cases $name:ident $biased:tt $cases:tt $default:tt $t:tt $($rest:tt)*) => {
+    (@cases $name:ident $how:tt $cases:tt $default:tt $t:tt $($rest:tt)*) => {
         $crate::__select!(@error "expected a `recv`, `send` or `default` case of `", $name, "!`, found `", $t, "`")
     };
     (@error $($part:tt),+) => {
@@ -202,51 +239,47 @@ macro_rules! __select {
     (@text $text:literal) => { $text };
     (@text $text:tt) => { ::core::stringify!($text) };
 
-    (@open $name:ident $biased:tt $default:tt [] $arms:tt $case:tt $($cases:tt)*) => {
+    (@open $name:ident $how:tt $default:tt [] $arms:tt $case:tt $($cases:tt)*) => {
         $crate::__select!(@error "too many cases in a `", $name, "!` block: at most 64 are possible")
     };
-    (@open $name:ident $biased:tt $default:tt [$i:tt $($is:tt)*] [$($arms:tt)*] {recv ($r:expr) $p:tt $b:tt} $($cases:tt)*) => {
+    (@open $name:ident $how:tt $default:tt [$i:tt $($is:tt)*] [$($arms:tt)*] {recv ($r:expr) $p:tt $b:tt} $($cases:tt)*) => {
         match &$r {
             handle => {
                 let mut arm = handle.__recv_arm();
                 $crate::__select!(
-                    @open $name $biased $default [$($is)*] [$($arms)* {$i arm (recv $p) $b}] $($cases)*
+                    @open $name $how $default [$($is)*] [$($arms)* {$i arm (recv $p) $b}] $($cases)*
                 )
             }
         }
     };
-    (@open $name:ident $biased:tt $default:tt [$i:tt $($is:tt)*] [$($arms:tt)*] {send ($s:expr) $m:tt $p:tt $b:tt} $($cases:tt)*) => {
+    (@open $name:ident $how:tt $default:tt [$i:tt $($is:tt)*] [$($arms:tt)*] {send ($s:expr) $m:tt $p:tt $b:tt} $($cases:tt)*) => {
         match &$s {
             handle => {
                 let mut arm = handle.__send_arm();
                 $crate::__select!(
-                    @open $name $biased $default [$($is)*] [$($arms)* {$i arm (send $m $p) $b}] $($cases)*
+                    @open $name $how $default [$($is)*] [$($arms)* {$i arm (send $m $p) $b}] $($cases)*
                 )
             }
         }
     };
-    (@open $name:ident $biased:tt [] $is:tt [$({$i:tt $arm:ident $head:tt $b:tt})*]) => {
-        match $crate::__private::select([$($arm.arm()),*], $biased, ::core::option::Option::None) {
+    (@open $name:ident $how:tt $default:tt $is:tt [$({$i:tt $arm:ident $head:tt $b:tt})*]) => {
+        match $crate::__select!(@run $how $default [$($arm.arm()),*]) {
             $($i => $crate::__select!(@finish $arm $head $b),)*
-            _ => ::core::unreachable!(),
+            _ => $crate::__select!(@default $default),
         }
     };
-    (@open $name:ident $biased:tt [(None) ($d:expr)] $is:tt [$({$i:tt $arm:ident $head:tt $b:tt})*]) => {
-        match $crate::__private::select(
-            [$($arm.arm()),*], $biased, ::core::option::Option::Some(::core::option::Option::None)
-        ) {
-            $($i => $crate::__select!(@finish $arm $head $b),)*
-            _ => $d,
-        }
+
+    (@run (blocking $biased:tt) $default:tt $arms:tt) => {
+        $crate::__private::select($arms, $biased, $crate::__select!(@wait $default))
     };
-    (@open $name:ident $biased:tt [(Some($t:expr)) ($d:expr)] $is:tt [$({$i:tt $arm:ident $head:tt $b:tt})*]) => {
-        match $crate::__private::select(
-            [$($arm.arm()),*], $biased, ::core::option::Option::Some(::core::option::Option::Some($t))
-        ) {
-            $($i => $crate::__select!(@finish $arm $head $b),)*
-            _ => $d,
-        }
+    (@run (awaiting $biased:tt) $default:tt $arms:tt) => {
+        $crate::__private::select_async($arms, $biased, $crate::__select!(@wait $default)).await
     };
+    (@wait []) => { ::core::option::Option::None };
+    (@wait [(None) $b:tt]) => { ::core::option::Option::Some(::core::option::Option::None) };
+    (@wait [(Some($t:expr)) $b:tt]) => { ::core::option::Option::Some(::core::option::Option::Some($t)) };
+    (@default []) => { ::core::unreachable!() };
+    (@default [$wait:tt ($b:expr)]) => { $b };
 
     (@finish $arm:ident (recv ($p:pat)) ($b:expr)) => {{
         let received = $arm.finish();

@@ -14,6 +14,7 @@
 
 mod arms;
 mod dynamic;
+mod future;
 mod held;
 #[cfg(all(test, gochan_loom))]
 mod loom;
@@ -23,6 +24,7 @@ mod watch;
 
 pub use arms::{Arm, GoExact, Plain, Promise, RecvArm, SendArm, select};
 pub use dynamic::{Select, SelectedOperation};
+pub use future::{SelectFut, select_async};
 
 use crate::chan::arm::{Attempt, Dir, Fired, Target};
 use crate::chan::handshake::Promised;
@@ -33,6 +35,7 @@ use crate::park::{Done, Outcome, Ready, Reason, Spin, Wait};
 use held::Held;
 use order::Order;
 use smallvec::SmallVec;
+use std::mem::MaybeUninit;
 use std::panic::Location;
 use std::ptr;
 use std::time::Instant;
@@ -117,6 +120,53 @@ pub(crate) unsafe fn selectgo(
     }
 }
 
+/// As what a select is seen to wait.
+fn reason(cases: &[Case<'_>]) -> Reason {
+    match cases {
+        // As the plain operation that it is.
+        [Case { dir: Dir::Send, .. }] => Reason::ChanSend,
+        [Case { dir: Dir::Recv, .. }] => Reason::ChanReceive,
+        [] => Reason::SelectNoCases,
+        _ => Reason::Select,
+    }
+}
+
+/// Pass 3: leaves the queues. How the wait has ended, if it has, and the number in the sudog of its arm.
+///
+/// # Safety
+/// `wait` is the caller's, and so are the sudogs, which were queued by [`Selectgo::queue`].
+unsafe fn unqueue(cases: &[Case<'_>], sgs: *const Sudog, wait: *const Wait) -> Option<(Done, u64)> {
+    // SAFETY: the caller's contract. Once the wait is over, or the sudogs are on no queue, they are the caller's alone.
+    unsafe {
+        let done = (*wait).done();
+        for (arm, case) in cases.iter().enumerate() {
+            // Who ended the wait has taken the sudog of its arm off.
+            if done.is_none_or(|done| usize::from(done.arm) != arm) {
+                if let Target::Chan(chan) = case.target {
+                    chan.dequeue(sgs.add(arm));
+                }
+            }
+        }
+        // Nobody can claim the wait any more, and who had claimed it has ended it under a lock that we have held since.
+        let done = done.or_else(|| (*wait).done())?;
+        Some((done, (*sgs.add(usize::from(done.arm))).number.get()))
+    }
+}
+
+/// What an arm has got when its wait was ended; `None`: nothing, look again.
+fn fired(cases: &[Case<'_>], (Done { outcome, arm }, number): (Done, u64)) -> Option<(usize, Fired)> {
+    let case = usize::from(arm);
+    let fired = match outcome {
+        Outcome::Completed => Fired::Received(number),
+        Outcome::Paired => Fired::Promised(Promised::Paired(number)),
+        Outcome::Reserved => Fired::Promised(Promised::Reserved),
+        Outcome::Closed if cases[case].dir == Dir::Send => Fired::Promised(Promised::Closed),
+        Outcome::Closed => Fired::Closed,
+        Outcome::Retry | Outcome::Ready => return None,
+    };
+    Some((case, fired))
+}
+
 /// No arm has fired in a round.
 enum Again {
     /// Something has happened: another round.
@@ -174,7 +224,10 @@ impl<'c> Selectgo<'c> {
             Pass::Fired(case, fired, ready) => return Ok((case, fired, ready)),
             // SAFETY: the channel is locked and the sender was claimed.
             Pass::Lazy(case, sender) => return unsafe { self.meet(case, sender) },
-            Pass::Crowded(case) => return self.help(case),
+            Pass::Crowded(case) => {
+                self.help(case);
+                return Err(Again::Now);
+            }
             Pass::Nothing if self.nonblocking && self.is_unchanged() => return Err(Again::Never),
             Pass::Nothing => {}
         }
@@ -189,7 +242,8 @@ impl<'c> Selectgo<'c> {
             }
             Pass::Crowded(case) => {
                 drop(held);
-                return self.help(case);
+                self.help(case);
+                return Err(Again::Now);
             }
             Pass::Nothing if self.nonblocking => return Err(Again::Never),
             Pass::Nothing => {}
@@ -282,69 +336,69 @@ impl<'c> Selectgo<'c> {
         Pass::Nothing
     }
 
-    fn help(&self, case: usize) -> Result<(usize, Fired, Ready), Again> {
+    /// Those who came first go first.
+    fn help(&self, case: usize) {
         if let Some(chan) = self.cases[case].target.as_chan() {
             chan.help();
         }
-        Err(Again::Now)
     }
 
     fn chans(&self) -> impl Iterator<Item = &dyn crate::chan::arm::Selectable> {
         self.cases.iter().filter_map(|case| case.target.as_chan())
     }
 
-    /// When to look again: a timer is due, or the time is over.
     fn limit(&self, deadline: Option<Instant>) -> Option<Instant> {
-        self.cases.iter().fold(deadline, |limit, case| sooner(limit, case.target.due()))
+        Self::limit_of(self.cases, deadline)
     }
 
-    /// Pass 2: queues on all channels, unlocks them, and parks. Pass 3: leaves the queues.
-    unsafe fn park(&mut self, mut held: Held<'_>, deadline: Option<Instant>) -> Result<(usize, Fired, Ready), Again> {
+    /// When to look again: a timer is due, or the time is over.
+    fn limit_of(cases: &[Case<'_>], deadline: Option<Instant>) -> Option<Instant> {
+        cases.iter().fold(deadline, |limit, case| sooner(limit, case.target.due()))
+    }
+
+    /// Parks until an arm has fired, or there is something to look at.
+    ///
+    /// # Safety
+    /// As for [`selectgo`]; `held` are all channels.
+    unsafe fn park(&mut self, held: Held<'_>, deadline: Option<Instant>) -> Result<(usize, Fired, Ready), Again> {
         let limit = self.limit(deadline);
-        let alone = self.cases.len() == 1;
-        let reason = match self.cases {
-            // As the plain operation that it is.
-            [Case { dir: Dir::Send, .. }] => Reason::ChanSend,
-            [Case { dir: Dir::Recv, .. }] => Reason::ChanReceive,
-            [] => Reason::SelectNoCases,
-            _ => Reason::Select,
-        };
-        debug_assert_eq!(alone, reason != Reason::Select && reason != Reason::SelectNoCases);
-        let wait = Wait::new(reason, self.at);
-        let sudog = |(arm, case): (usize, &Case<'_>)| {
-            let elem = if case.dir == Dir::Recv { case.room } else { ptr::null_mut() };
-            Sudog::new(&raw const wait, arm as u16, elem)
-        };
-        let sgs: SmallVec<[Sudog; INLINE]> = self.cases.iter().enumerate().map(sudog).collect();
+        let wait = Wait::new(reason(self.cases), self.at);
+        let mut sgs = SmallVec::<[MaybeUninit<Sudog>; INLINE]>::with_capacity(self.cases.len());
         // From here on the sudogs are reached by raw pointers only.
-        let sgs = sgs.as_ptr();
-        // In the order of the passes, so that of two arms on one channel neither is always the first.
-        for arm in (0..self.cases.len()).map(|k| self.order.picked(k)) {
-            let case = self.cases[arm];
-            if let Target::Chan(chan) = case.target {
-                // SAFETY: locked; the sudogs stay in this frame until pass 3 is over.
-                unsafe { chan.enqueue(case.dir, sgs.add(arm)) };
-            }
-        }
-        let panic = held.leave().try_fire();
+        let sgs = sgs.as_mut_ptr().cast::<Sudog>();
+        // SAFETY: all channels are locked; the sudogs stay in this frame until `unqueue`.
+        let panic = unsafe { self.queue(held, &raw const wait, sgs, false) }.try_fire();
         let spin = Spin::none();
         let spin = self.chans().next().map_or(&spin, |chan| chan.spin());
         let register = || self.chans().for_each(|chan| chan.register());
-        let done = if panic.is_nobody() { wait.park(limit, spin, register) } else { None };
-        for (arm, case) in self.cases.iter().enumerate() {
-            // Who ended the wait has taken the sudog of its arm off.
-            if done.is_none_or(|done| usize::from(done.arm) != arm) {
-                if let Target::Chan(chan) = case.target {
-                    // SAFETY: queued above.
-                    unsafe { chan.dequeue(sgs.add(arm)) };
+        if panic.is_nobody() {
+            wait.park(limit, spin, register);
+        }
+        // SAFETY: queued above.
+        let ended = unsafe { unqueue(self.cases, sgs, &raw const wait) };
+        self.after_park(ended, deadline, panic)
+    }
+
+    /// Pass 2: queues on all channels, and unlocks them.
+    ///
+    /// # Safety
+    /// `held` are all channels. `sgs` is room for a sudog per arm; they, and `wait`, stay where they are until
+    /// [`unqueue`].
+    unsafe fn queue(&mut self, mut held: Held<'_>, wait: *const Wait, sgs: *mut Sudog, polled: bool) -> Ready {
+        // In the order of the passes, so that of two arms on one channel neither is always the first.
+        for arm in (0..self.cases.len()).map(|k| self.order.picked(k)) {
+            let Case { target, dir, room } = self.cases[arm];
+            let mut sg = Sudog::new(wait, arm as u16, if dir == Dir::Recv { room } else { ptr::null_mut() });
+            sg.polled = polled && dir == Dir::Send;
+            // SAFETY: the caller's contract.
+            unsafe {
+                sgs.add(arm).write(sg);
+                if let Target::Chan(chan) = target {
+                    chan.enqueue(dir, sgs.add(arm));
                 }
             }
         }
-        // Nobody can claim the wait any more, and who had claimed it has ended it under a lock that we have held since.
-        let done = done.or_else(|| wait.done());
-        // SAFETY: the wait is over, so the sudogs are ours again.
-        let ended = done.map(|done| (done, unsafe { (*sgs.add(usize::from(done.arm))).number.get() }));
-        self.after_park(ended, deadline, panic)
+        held.leave()
     }
 
     /// A receiving arm has found a sender without a value: waits for the value.
@@ -385,20 +439,14 @@ impl<'c> Selectgo<'c> {
         deadline: Option<Instant>,
         panic: Ready,
     ) -> Result<(usize, Fired, Ready), Again> {
-        if let Some((Done { outcome, arm }, number)) = ended {
-            let case = usize::from(arm);
-            let fired = match outcome {
-                Outcome::Completed => Fired::Received(number),
-                Outcome::Paired => Fired::Promised(Promised::Paired(number)),
-                Outcome::Reserved => Fired::Promised(Promised::Reserved),
-                Outcome::Closed if self.cases[case].dir == Dir::Send => Fired::Promised(Promised::Closed),
-                Outcome::Closed => Fired::Closed,
-                Outcome::Retry | Outcome::Ready => {
+        if let Some(ended) = ended {
+            return match fired(self.cases, ended) {
+                Some((case, fired)) => Ok((case, fired, panic)),
+                None => {
                     panic.fire();
-                    return Err(Again::Now);
+                    Err(Again::Now)
                 }
             };
-            return Ok((case, fired, panic));
         }
         panic.fire();
         if deadline.is_some_and(|deadline| cfg!(gochan_loom) || Instant::now() >= deadline) {

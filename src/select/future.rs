@@ -1,0 +1,309 @@
+//! select as a future: the same passes, and a task instead of a thread that waits.
+//!
+//! The first poll looks, queues if nothing is possible, and falls asleep; the next finds how the wait has ended. The sudogs
+//! lie in the future. A select that is given up leaves its queues; if an arm had fired, it is undone: a value goes back, a
+//! promise is broken.
+
+#![allow(missing_docs, reason = "hidden: only the macros name what is public here")]
+
+use super::arms::{Arm, patience};
+use super::held::Held;
+use super::{Again, Case, Pass, Selectgo, fired, reason, unqueue};
+use crate::chan::arm::{Fired, Target};
+use crate::chan::hchan::Patience;
+use crate::chan::waitq::Sudog;
+use crate::park::{Alarm, Reason, Wait};
+use std::fmt;
+use std::marker::PhantomPinned;
+use std::mem::MaybeUninit;
+use std::panic::Location;
+use std::pin::Pin;
+use std::ptr;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+/// Where a select of a task is. Reached by raw pointer once it is queued.
+pub(super) struct Going {
+    wait: Wait,
+    at: &'static Location<'static>,
+    patience: Patience,
+    biased: bool,
+    /// Computed when there is something to wait for.
+    deadline: Option<Option<Instant>>,
+    alarm: Option<Alarm>,
+    stage: Stage,
+    /// The waker that the wait has, only to be compared.
+    waker: (*const (), *const ()),
+}
+
+// SAFETY: the pointers in it are compared only.
+unsafe impl Send for Going {}
+// SAFETY: a shared reference gives access to nothing.
+unsafe impl Sync for Going {}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Not queued.
+    Idle,
+    /// An arm each on all channels.
+    Queued,
+    /// One arm, with a sender that has no value yet.
+    Meeting(usize),
+}
+
+fn identity(waker: &Waker) -> (*const (), *const ()) {
+    (waker.data(), ptr::from_ref(waker.vtable()).cast())
+}
+
+impl Going {
+    pub(super) fn new(biased: bool, patience: Patience, at: &'static Location<'static>) -> Self {
+        Self {
+            wait: Wait::new(Reason::Select, at),
+            at,
+            patience,
+            biased,
+            deadline: None,
+            alarm: None,
+            stage: Stage::Idle,
+            waker: (ptr::null(), ptr::null()),
+        }
+    }
+
+    /// Polls: the arm that has fired, or that none will.
+    ///
+    /// # Safety
+    /// `this` is pinned, and so are `cases`, which are the same at every poll, their rooms, and `sgs`, which has room for a
+    /// sudog per case.
+    pub(super) unsafe fn poll(
+        this: *mut Self,
+        cases: &[Case<'_>],
+        sgs: *mut Sudog,
+        cx: &Context<'_>,
+    ) -> Poll<Option<(usize, Fired)>> {
+        // SAFETY: the caller's contract. While the select is queued, others touch only what is atomic or in cells.
+        unsafe {
+            let mut nonblocking = matches!((*this).patience, Patience::Try);
+            loop {
+                if (*this).stage != Stage::Idle {
+                    if (*this).wait.done().is_none() {
+                        let over = |limit: Option<Instant>| limit.is_some_and(|limit| Instant::now() >= limit);
+                        let deadline = (*this).deadline.flatten();
+                        if !nonblocking && over(Selectgo::limit_of(cases, deadline)) {
+                            // A timer is due, or the time is over: what is possible now is done.
+                            nonblocking = over(deadline);
+                        } else if Self::keep_waker(this, cases, cx) {
+                            if !nonblocking {
+                                let limit = Selectgo::limit_of(cases, deadline);
+                                Alarm::keep(&mut (*this).alarm, limit, cx.waker());
+                            }
+                            return Poll::Pending;
+                        }
+                    }
+                    if let Some(ended) = Self::leave(this, cases, sgs) {
+                        return Poll::Ready(Some(ended));
+                    }
+                }
+                let mut go = Selectgo::new(cases, (*this).biased, (*this).patience, (*this).at);
+                go.nonblocking = nonblocking;
+                go.deadline = (*this).deadline;
+                let started = Self::start(this, &mut go, sgs);
+                (*this).deadline = go.deadline;
+                match started {
+                    Ok(Poll::Ready(fired)) => return Poll::Ready(Some(fired)),
+                    Err(Again::Never) => return Poll::Ready(None),
+                    Err(Again::Now) => {}
+                    Ok(Poll::Pending) => {
+                        cases.iter().filter_map(|case| case.target.as_chan()).for_each(|chan| chan.register());
+                        (*this).waker = identity(cx.waker());
+                        // If it has ended meanwhile, or a deadline is over, the next round finds it.
+                        let _ = (*this).wait.fall_asleep_as_task(cx.waker());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Looks, and queues if nothing is possible.
+    ///
+    /// # Safety
+    /// As for [`poll`](Self::poll).
+    unsafe fn start(this: *mut Self, go: &mut Selectgo<'_>, sgs: *mut Sudog) -> Result<Poll<(usize, Fired)>, Again> {
+        // SAFETY: the caller's contract.
+        unsafe {
+            let mut held = None;
+            let mut pass = go.pass0();
+            if let Pass::Nothing = pass {
+                if go.nonblocking && go.is_unchanged() {
+                    return Err(Again::Never);
+                }
+                let mut all = Held::lock(go.cases.iter().filter_map(|case| case.target.as_chan()));
+                pass = go.pass1(&mut all);
+                held = Some(all);
+            }
+            let (stage, owed) = match pass {
+                Pass::Fired(case, fired, ready) => {
+                    let panic = ready.try_fire();
+                    if !panic.is_nobody() {
+                        go.cases[case].target.give_up(fired, go.cases[case].room);
+                        panic.fire();
+                    }
+                    return Ok(Poll::Ready((case, fired)));
+                }
+                Pass::Crowded(case) => {
+                    drop(held);
+                    go.help(case);
+                    return Err(Again::Now);
+                }
+                Pass::Lazy(case, sender) => {
+                    let Case { target, room, .. } = go.cases[case];
+                    if let Some(mut held) = held {
+                        held.release(target.address());
+                    }
+                    let Target::Chan(chan) = target else { unreachable!("a channel's sender") };
+                    (*this).wait = Wait::new(Reason::Select, go.at);
+                    let mut sg = Sudog::new(&raw const (*this).wait, case as u16, room);
+                    sg.nonblocking = true;
+                    sgs.add(case).write(sg);
+                    (Stage::Meeting(case), chan.meet(sgs.add(case), sender))
+                }
+                Pass::Nothing if go.nonblocking => return Err(Again::Never),
+                Pass::Nothing => {
+                    go.deadline();
+                    (*this).wait = Wait::new(reason(go.cases), go.at);
+                    let held = held.expect("locked for the last look");
+                    (Stage::Queued, go.queue(held, &raw const (*this).wait, sgs, true))
+                }
+            };
+            (*this).stage = stage;
+            owed.fire();
+            Ok(Poll::Pending)
+        }
+    }
+
+    /// Polled again while it waits: sees to it that the waker is this one. False if the wait has ended.
+    ///
+    /// # Safety
+    /// As for [`poll`](Self::poll); it is queued.
+    unsafe fn keep_waker(this: *mut Self, cases: &[Case<'_>], cx: &Context<'_>) -> bool {
+        // SAFETY: the caller's contract.
+        unsafe {
+            let identity = identity(cx.waker());
+            if (*this).waker == identity {
+                return true;
+            }
+            let waker = cx.waker().clone();
+            // Under all locks nobody is about to end the wait.
+            let mut held = Held::lock(cases.iter().filter_map(|case| case.target.as_chan()));
+            if (*this).wait.done().is_some() {
+                return false;
+            }
+            let old = (*this).wait.change_waker(waker);
+            (*this).waker = identity;
+            held.release(ptr::null());
+            drop(old);
+            true
+        }
+    }
+
+    /// Leaves the queues. The arm that had fired, if one had.
+    ///
+    /// # Safety
+    /// As for [`poll`](Self::poll).
+    pub(super) unsafe fn leave(this: *mut Self, cases: &[Case<'_>], sgs: *const Sudog) -> Option<(usize, Fired)> {
+        // SAFETY: the caller's contract; queued as the stage says.
+        unsafe {
+            let stage = std::mem::replace(&mut (*this).stage, Stage::Idle);
+            let wait = &raw const (*this).wait;
+            let ended = match stage {
+                Stage::Idle => None,
+                Stage::Queued => unqueue(cases, sgs, wait),
+                Stage::Meeting(case) => {
+                    let sg = sgs.add(case);
+                    if let (None, Target::Chan(chan)) = ((*wait).done(), cases[case].target) {
+                        chan.dequeue(sg);
+                    }
+                    (*wait).done().map(|done| (done, (*sg).number.get()))
+                }
+            };
+            (*this).alarm = None;
+            ended.and_then(|ended| fired(cases, ended))
+        }
+    }
+
+    /// The select is given up.
+    ///
+    /// # Safety
+    /// As for [`poll`](Self::poll).
+    pub(super) unsafe fn give_up(this: *mut Self, cases: &[Case<'_>], sgs: *const Sudog) {
+        // SAFETY: the caller's contract; what was received is in its room.
+        unsafe {
+            if let Some((case, fired)) = Self::leave(this, cases, sgs) {
+                cases[case].target.give_up(fired, cases[case].room);
+            }
+        }
+    }
+}
+
+/// What `select_async!` awaits.
+pub struct SelectFut<'x, const N: usize> {
+    going: Going,
+    cases: [Case<'x>; N],
+    fired: [&'x mut Option<Fired>; N],
+    sgs: [MaybeUninit<Sudog>; N],
+    _pinned: PhantomPinned,
+}
+
+// SAFETY: what it moves between threads are bytes of values that only somebody with an arm of their type can take out; the
+// pointers in its sudogs lead to itself and to its arms, and are used by others under the channels' locks only.
+unsafe impl<const N: usize> Send for SelectFut<'_, N> {}
+// SAFETY: a shared reference gives access to nothing.
+unsafe impl<const N: usize> Sync for SelectFut<'_, N> {}
+
+/// As [`select`](super::select), awaited.
+#[track_caller]
+pub fn select_async<const N: usize>(
+    arms: [Arm<'_>; N],
+    biased: bool,
+    wait: Option<Option<Duration>>,
+) -> SelectFut<'_, N> {
+    let cases = arms.each_ref().map(|arm| arm.case);
+    SelectFut {
+        going: Going::new(biased, patience(wait), Location::caller()),
+        cases,
+        fired: arms.map(|arm| arm.fired),
+        sgs: [const { MaybeUninit::uninit() }; N],
+        _pinned: PhantomPinned,
+    }
+}
+
+impl<const N: usize> Future for SelectFut<'_, N> {
+    type Output = usize;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<usize> {
+        // SAFETY: nothing is moved out.
+        let this = unsafe { self.get_unchecked_mut() };
+        let sgs = this.sgs.as_mut_ptr().cast();
+        // SAFETY: all is pinned with us, but the rooms, which are in arms that we have borrowed.
+        unsafe { Going::poll(&raw mut this.going, &this.cases, sgs, cx) }.map(|ended| match ended {
+            None => N,
+            Some((case, fired)) => {
+                *this.fired[case] = Some(fired);
+                case
+            }
+        })
+    }
+}
+
+impl<const N: usize> Drop for SelectFut<'_, N> {
+    fn drop(&mut self) {
+        let sgs = self.sgs.as_mut_ptr().cast();
+        // SAFETY: pinned if it was ever polled.
+        unsafe { Going::give_up(&raw mut self.going, &self.cases, sgs) };
+    }
+}
+
+impl<const N: usize> fmt::Debug for SelectFut<'_, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad("SelectFut { .. }")
+    }
+}
