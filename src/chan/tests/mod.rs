@@ -10,6 +10,8 @@ mod differential;
 mod handshake;
 #[cfg(gochan_loom)]
 mod loom;
+#[cfg(gochan_loom)]
+mod loom_future;
 #[cfg(not(any(gochan_loom, gochan_shuttle)))]
 mod ring;
 #[cfg(not(any(gochan_loom, gochan_shuttle)))]
