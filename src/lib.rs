@@ -1,10 +1,12 @@
 //! Go's channels for Rust.
 //!
-//! | | send | receive | close | try, timeout, deadline |
-//! |---|---|---|---|---|
-//! | OS thread | [`Sender::send`] | [`Receiver::recv`] | [`close`](Sender::close), or the last handle of a side goes | [`try_send`](Sender::try_send), [`recv_timeout`](Receiver::recv_timeout), .. |
+//! | | send | receive | select | with a time limit | time |
+//! |---|---|---|---|---|---|
+//! | OS thread | [`send`](Sender::send) | [`recv`](Receiver::recv) | [`select!`], [`Select`] | [`send_timeout`](Sender::send_timeout), [`recv_timeout`](Receiver::recv_timeout), `default(..)` | [`after`], [`at`], [`tick`] |
+//! | async task, on any executor | [`send_async`](Sender::send_async) | [`recv_async`](Receiver::recv_async), [`stream`](Receiver::stream) | [`select_async!`] | [`send_timeout_async`](Sender::send_timeout_async), [`recv_timeout_async`](Receiver::recv_timeout_async), `default(..)` | the same |
 //!
-//! (`select!`, async tasks and goroutines are the next columns and rows; they are not there yet.)
+//! Both meet on the same channels, by the same handles, at any capacity. (Goroutines are the next row; they are not there
+//! yet.)
 //!
 //! A channel is Go's `hchan`: one short lock, a buffer, and two queues of waiters. A send gives its value to the
 //! receiver that has waited longest, straight into its memory; a receive takes it from the sender that has waited
@@ -18,10 +20,25 @@
 //! crossbeam-channel = { package = "gochan", version = "0.1" }
 //! ```
 //!
-//! What is missing so far: `select!` and [`Select`](https://docs.rs/crossbeam-channel/0.5/crossbeam_channel/struct.Select.html),
-//! `after`, `at`, `tick`. What is new: [`close`](Sender::close), [`is_closed`](Sender::is_closed), counts, weak handles,
+//! That crate's own tests, unedited, pass (`scripts/crossbeam-suite`). What is new: everything asynchronous, [`close`](Sender::close), [`is_closed`](Sender::is_closed), counts, weak handles,
 //! [`send_many`](Sender::send_many), [`recv_many`](Receiver::recv_many), [`drain`](Receiver::drain),
-//! [`force_send`](Sender::force_send), strict FIFO among waiters, and [`debug::channels`], which shows who waits.
+//! [`force_send`](Sender::force_send), [`reserve`](Sender::reserve), strict FIFO among waiters, an exact `default`, and
+//! [`debug::channels`], which shows who waits. What differs: a [`SelectedOperation`] that is dropped gives back what it got,
+//! where crossbeam-channel panics.
+//!
+//! # Coming from flume or tokio
+//!
+//! | flume | tokio's mpsc | here |
+//! |---|---|---|
+//! | `send_async(v).await` | `send(v).await` | [`send_async(v)`](Sender::send_async) |
+//! | `recv_async().await` | `recv().await` | [`recv_async()`](Receiver::recv_async) |
+//! | `into_stream()` | `ReceiverStream` | [`into_stream()`](Receiver::into_stream) |
+//! | | `reserve().await` | [`reserve()`](Sender::reserve) |
+//! | | `closed().await` | [`closed()`](Sender::closed) |
+//! | `is_disconnected()` | `is_closed()` | [`is_closed()`](Sender::is_closed) |
+//! | `Selector` | `tokio::select!` over futures | [`select_async!`], which selects over sends too |
+//!
+//! What is kept when a future is dropped: [`future`].
 //!
 //! # Coming from Go
 //!
@@ -34,6 +51,8 @@
 //! | `v, ok := <-ch` | `rx.recv()`, [`Err(RecvError)`](RecvError) for `!ok` |
 //! | `for v := range ch` | `for v in &rx` |
 //! | `select { case ch <- v: default: }` | `tx.try_send(v)` |
+//! | `select { case v := <-a: .. case b <- w: .. }` | `select! { recv(a) -> v => .., send(b, w) -> r => .. }` |
+//! | `time.After(d)`, `time.Tick(d)` | [`after(d)`](after), [`tick(d)`](tick) |
 //! | `close(ch)` | `tx.close()`, or drop every `tx` |
 //! | `len(ch)`, `cap(ch)` | `rx.len()`, `rx.capacity()` |
 //! | `var ch chan T` | [`Sender::never`], [`never()`](never()), [`Chan::nil`] |
@@ -69,9 +88,8 @@ struct Readme;
 
 mod chan;
 pub mod debug;
+#[doc = include_str!("../docs/guide/cancellation.md")]
 pub mod future {
-    //! What the asynchronous methods of the handles return. The names are flume's, where flume has them.
-
     pub use crate::chan::{ClosedFut, RecvFut, RecvTimeoutFut, ReserveFut, SendFut, SendTimeoutFut};
     #[cfg(feature = "stream")]
     pub use crate::chan::{RecvStream, SendSink};
