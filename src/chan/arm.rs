@@ -353,7 +353,7 @@ impl<'a> Target<'a> {
             // SAFETY: the caller's contract.
             (Self::Chan(chan), Fired::Received(number)) => unsafe { chan.unreceive(number, room) },
             (Self::Chan(chan), Fired::Promised(promised)) => chan.break_promise(promised),
-            (Self::Timer(timer), Fired::Received(number)) => timer.untake(number),
+            // A timer's message is gone: nobody who waits for it could be told that it is there again.
             _ => {}
         }
     }

@@ -389,7 +389,7 @@ impl<'a, T> RecvFut<'a, T> {
                 })
             }
             (What::Timer(alarm), Flavor::Timer(timer)) => {
-                let Some((due, _)) = timer.take(Instant::now()) else {
+                let Some(due) = timer.take(Instant::now()) else {
                     Alarm::keep(alarm, timer.due(), cx.waker());
                     return Poll::Pending;
                 };

@@ -48,9 +48,9 @@ impl Timer {
         self.due().is_some_and(|due| Instant::now() >= due)
     }
 
-    /// Takes the firing that is due: when it was due, and its number. Firings that nobody took meanwhile are dropped, and
+    /// Takes the firing that is due: when that was. Firings that nobody took meanwhile are dropped, and
     /// the next one comes when it would have come anyway.
-    pub(crate) fn take(&self, now: Instant) -> Option<(Instant, u64)> {
+    pub(crate) fn take(&self, now: Instant) -> Option<Instant> {
         let mut next = self.next.load(Ordering::Relaxed);
         loop {
             if next == TAKEN {
@@ -67,15 +67,10 @@ impl Timer {
             let then = if self.period.is_some() { then.min(TAKEN - 1) } else { then };
             // Relaxed: a firing carries nothing but itself.
             match self.next.compare_exchange(next, then, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return Some((due, next)),
+                Ok(_) => return Some(due),
                 Err(other) => next = other,
             }
         }
-    }
-
-    /// Whoever took it does not want it after all. A tick is dropped.
-    pub(crate) fn untake(&self, number: u64) {
-        let _ = self.next.compare_exchange(TAKEN, number, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// Receives, sleeping until the timer is due as long as `patience` allows.
@@ -83,7 +78,7 @@ impl Timer {
         let mut deadline = None;
         loop {
             let now = Instant::now();
-            if let Some((due, _)) = self.take(now) {
+            if let Some(due) = self.take(now) {
                 return Ok(due);
             }
             let deadline = match patience {
@@ -110,8 +105,8 @@ pub(crate) fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Ins
 /// `time.After`.
 ///
 /// Clones share the message: one of them receives it. No thread runs for it, and it costs nothing until somebody waits
-/// for it. After a duration beyond the clock's range nothing ever comes. It cannot be closed: [`close`](Receiver::close)
-/// returns false.
+/// for it. After a duration beyond the clock's range nothing ever comes. It is no channel otherwise: it cannot be closed
+/// ([`close`](Receiver::close) returns false), counts no handles, and has nothing to drain; a weak handle keeps it.
 ///
 /// # Examples
 ///

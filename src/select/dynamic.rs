@@ -432,7 +432,8 @@ impl fmt::Debug for Select<'_> {
 /// An operation that was selected and must be finished, by [`send`](Self::send) or [`recv`](Self::recv), whichever it is.
 ///
 /// Dropped instead, it has not happened: a value that was received goes back to the channel as the next to be received,
-/// and a send leaves the receiver or the slot that it had got to others. (crossbeam-channel panics.)
+/// and a send leaves the receiver or the slot that it had got to others. (crossbeam-channel panics. The message of a timer
+/// is gone.)
 #[must_use = "a selected operation that is not finished has not happened"]
 pub struct SelectedOperation<'a> {
     index: usize,

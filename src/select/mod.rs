@@ -280,10 +280,10 @@ impl<'c> Selectgo<'c> {
         let Case { target: Target::Timer(timer), room, .. } = self.cases[case] else { return Attempt::Nothing(0) };
         match timer.take(self.now()) {
             None => Attempt::Nothing(0),
-            Some((due, number)) => {
+            Some(due) => {
                 // SAFETY: a timer's room is for an instant.
                 unsafe { room.cast::<Instant>().write(due) };
-                Attempt::Fired(Fired::Received(number), Ready::NOBODY)
+                Attempt::Fired(Fired::Received(0), Ready::NOBODY)
             }
         }
     }
