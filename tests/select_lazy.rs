@@ -3,16 +3,13 @@
 
 mod common;
 
-use common::{
-    A_MOMENT, Census, Counted, PATIENCE, Random, panic_text, wait_for_waiting, wait_until, waiting, watchdog,
-};
+use common::{A_MOMENT, PATIENCE, panic_text, wait_for_waiting, waiting, watchdog};
 use gochan::{
-    Receiver, RecvError, RecvTimeoutError, Select, SendError, Sender, TryRecvError, TrySendError, bounded, never,
-    select, select_biased, unbounded,
+    RecvError, RecvTimeoutError, Select, SendError, Sender, TryRecvError, TrySendError, bounded, never, select, tick,
+    unbounded,
 };
 use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -166,19 +163,21 @@ fn a_receiver_waits_on_if_there_is_no_message_after_all() {
 
 #[test]
 fn a_slot_is_free_again_if_there_is_no_message_after_all() {
-    let (tx, rx) = bounded(1);
-    for i in 0..3 {
+    watchdog(|| {
+        let (tx, rx) = bounded(1);
+        for i in 0..3 {
+            all_come_to_nothing(&tx);
+            assert_eq!((tx.len(), rx.try_recv()), (0, Err(TryRecvError::Empty)));
+            assert_eq!(tx.try_send(i), Ok(()));
+            assert_eq!(tx.try_send(9), Err(TrySendError::Full(9)));
+            assert_eq!(rx.try_recv(), Ok(i));
+        }
+        tx.close();
         all_come_to_nothing(&tx);
-        assert_eq!((tx.len(), rx.try_recv()), (0, Err(TryRecvError::Empty)));
-        assert_eq!(tx.try_send(i), Ok(()));
-        assert_eq!(tx.try_send(9), Err(TrySendError::Full(9)));
-        assert_eq!(rx.try_recv(), Ok(i));
-    }
-    tx.close();
-    all_come_to_nothing(&tx);
-    let (tx, rx) = unbounded::<u8>();
-    all_come_to_nothing(&tx);
-    assert!(rx.is_empty());
+        let (tx, rx) = unbounded::<u8>();
+        all_come_to_nothing(&tx);
+        assert!(rx.is_empty());
+    });
 }
 
 #[test]
@@ -233,6 +232,7 @@ fn a_receiver_may_give_up_during_the_evaluation() {
         let (tx, rx) = bounded(0);
         // It came before the sender, or after it.
         for sender_first in [true, false] {
+            let begun = AtomicBool::new(false);
             thread::scope(|scope| {
                 let (evaluation, held) = evaluation();
                 let start_sender = || {
@@ -248,15 +248,22 @@ fn a_receiver_may_give_up_during_the_evaluation() {
                     let sender = start_sender();
                     wait_for_waiting::<Here>(1);
                     assert_eq!(rx.recv_timeout(A_MOMENT), Err(RecvTimeoutError::Timeout));
+                    held.wait_for_begin();
                     sender
                 } else {
-                    let receiver = scope.spawn(|| rx.recv_timeout(3 * A_MOMENT));
+                    // Again and again, until it was there when the evaluation began.
+                    let receiver = scope.spawn(|| {
+                        while !begun.load(Ordering::Relaxed) {
+                            assert_eq!(rx.recv_timeout(A_MOMENT), Err(RecvTimeoutError::Timeout));
+                        }
+                    });
                     wait_for_waiting::<Here>(1);
                     let sender = start_sender();
-                    assert_eq!(receiver.join().unwrap(), Err(RecvTimeoutError::Timeout));
+                    held.wait_for_begin();
+                    begun.store(true, Ordering::Relaxed);
+                    receiver.join().unwrap();
                     sender
                 };
-                held.wait_for_begin();
                 assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
                 held.end();
                 // It was sent, and is there for the next.
@@ -413,66 +420,70 @@ fn a_lazy_sender_meets_a_selecting_receiver() {
     });
 }
 
-/// Each of `threads` sends or receives `rounds` times, whatever it can, on a rendezvous channel.
-fn two_sided(
-    threads: usize,
-    rounds: usize,
-    round: impl Fn(&Sender<usize>, &Receiver<usize>, usize) -> Option<usize> + Sync,
-) {
-    let (tx, rx) = bounded(0);
-    let (sent, received) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let left = AtomicUsize::new(threads * rounds);
-    thread::scope(|scope| {
-        for thread in 0..threads {
-            let (tx, rx, sent, received, left, round) = (tx.clone(), &rx, &sent, &received, &left, &round);
-            scope.spawn(move || {
-                // Two operations of the total go together, so nobody is left over.
-                while left.load(Ordering::Relaxed) > 0 {
-                    match round(&tx, rx, thread) {
-                        None => sent.fetch_add(thread, Ordering::Relaxed),
-                        Some(value) if value == usize::MAX => break,
-                        Some(value) => {
-                            assert_ne!(value, thread, "a select met itself");
-                            received.fetch_add(value, Ordering::Relaxed)
-                        }
-                    };
-                    if left.fetch_sub(1, Ordering::Relaxed) == 1 {
-                        tx.close();
-                    }
-                }
+#[test]
+fn a_timeout_of_zero_gets_what_a_select_has_to_send() {
+    watchdog(|| {
+        #[derive(Debug, PartialEq)]
+        struct Here(u32);
+        let (tx, rx) = bounded(0);
+        let receives: [&(dyn Fn() -> Option<Here> + Sync); 4] = [
+            &|| rx.recv_timeout(Duration::ZERO).ok(),
+            &|| rx.recv_deadline(Instant::now()).ok(),
+            &|| select! { recv(rx) -> value => value.ok(), default(Duration::ZERO) => None },
+            &|| {
+                let mut select = Select::new();
+                select.recv(&rx);
+                select.recv(&rx);
+                select.select_timeout(Duration::ZERO).ok().and_then(|operation| operation.recv(&rx).ok())
+            },
+        ];
+        for (i, receive) in receives.iter().enumerate() {
+            thread::scope(|scope| {
+                let sender =
+                    scope.spawn(|| select! { send(tx, Here(1)) -> sent => sent, recv(never::<u8>()) -> _ => Ok(()) });
+                wait_for_waiting::<Here>(1);
+                let received = receive();
+                // Should it have failed: the test must come to its end.
+                assert_eq!(
+                    rx.recv_timeout(if received.is_some() { Duration::ZERO } else { PATIENCE }).ok(),
+                    None,
+                    "{i}"
+                );
+                assert_eq!((received, sender.join().unwrap()), (Some(Here(1)), Ok(())), "{i}");
             });
         }
     });
-    assert_eq!(sent.into_inner(), received.into_inner());
 }
 
 #[test]
-fn two_sided_selects_meet() {
+fn a_select_takes_a_due_timer_or_a_message_not_both() {
     watchdog(|| {
-        for threads in [2, 4] {
-            two_sided(threads, 5000, |tx, rx, me| {
+        struct Here;
+        const ROUNDS: usize = 100;
+        let (tx, rx) = bounded::<Here>(0);
+        let sent = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while select! { send(tx, Here) -> result => result.is_ok(), recv(never::<u8>()) -> _ => false } {
+                    sent.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+            let mut received = 0;
+            let timer = tick(Duration::ZERO);
+            for round in 0..ROUNDS {
+                wait_for_waiting::<Here>(1);
+                let sent = sent.load(Ordering::Relaxed);
+                if sent != received {
+                    rx.close();
+                    panic!("round {round}: {sent} sent, {received} received");
+                }
                 select! {
-                    send(tx, me) -> sent => sent.map_or(Some(usize::MAX), |()| None),
-                    recv(rx) -> value => Some(value.unwrap_or(usize::MAX)),
+                    recv(rx) -> value => received += value.iter().count(),
+                    recv(timer) -> _ => {}
                 }
-            });
-            two_sided(threads, 2000, |tx, rx, me| {
-                select_biased! {
-                    send(tx, me) -> sent => sent.map_or(Some(usize::MAX), |()| None),
-                    recv(rx) -> value => Some(value.unwrap_or(usize::MAX)),
-                }
-            });
-            two_sided(threads, 2000, |tx, rx, me| {
-                let mut select = Select::new_biased();
-                let receive = select.recv(rx);
-                select.send(tx);
-                let operation = select.select();
-                if operation.index() == receive {
-                    Some(operation.recv(rx).unwrap_or(usize::MAX))
-                } else {
-                    operation.send(tx, me).map_or(Some(usize::MAX), |()| None)
-                }
-            });
-        }
+            }
+            rx.close();
+            assert!(0 < received && received < ROUNDS);
+        });
     });
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{A_MOMENT, PATIENCE, Random, watchdog};
+use common::{PATIENCE, Random, watchdog};
 use gochan::{
     Receiver, RecvTimeoutError, Select, TryRecvError, after, at, bounded, never, select, select_biased, tick, unbounded,
 };

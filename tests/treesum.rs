@@ -11,6 +11,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -92,6 +93,24 @@ impl Tree {
     fn hole(&self, name: &str, len: u64) {
         let file = File::create(self.0.join(name)).unwrap();
         file.set_len(len).unwrap();
+    }
+
+    /// A file that nobody else gets open while what is returned is held: for lease-break-time, 45 s by default,
+    /// whoever tries is stuck in the kernel. `None` where there are no leases.
+    fn stuck(&self, name: &str) -> Option<File> {
+        unsafe extern "C" {
+            fn fcntl(fd: i32, cmd: i32, ...) -> i32;
+        }
+        const F_SETSIG: i32 = 10;
+        const F_SETLEASE: i32 = 1024;
+        const F_WRLCK: i32 = 1;
+        const SIGURG: i32 = 23;
+        self.file(name, "");
+        let file = File::options().write(true).open(self.0.join(name)).unwrap();
+        // SAFETY: both take a number and touch no memory of ours.
+        let fcntl = |cmd, arg: i32| unsafe { fcntl(file.as_raw_fd(), cmd, arg) };
+        // Who holds a lease is told of the other by a signal: one that is ignored unless asked for.
+        (fcntl(F_SETSIG, SIGURG) == 0 && fcntl(F_SETLEASE, F_WRLCK) == 0).then_some(file)
     }
 
     /// What the real tools print.
@@ -282,11 +301,81 @@ fn fail_fast_stops_at_the_first() {
     assert_eq!(output.status.code(), Some(1));
 }
 
+/// With time enough a timeout shows nowhere.
+#[test]
+fn file_timeout_that_does_not_come() {
+    let tree = Tree::awkward("patient");
+    let want = tree.pipeline("sha256sum");
+    for seconds in ["60", "1e9", "1e18"] {
+        let output = tree.treesum(&["--file-timeout", seconds, "--workers", "3"]);
+        assert_same(&output.stdout, &want);
+        assert_same(&output.stderr, b"");
+        assert_eq!(output.status.code(), Some(0));
+    }
+}
+
+/// Only one worker: it must have given the large files up to come to the others.
+#[test]
+fn file_timeout_gives_up_on_large_files() {
+    let tree = Tree::new("timeout");
+    for name in ["a", "c", "e"] {
+        tree.file(name, name);
+    }
+    let want = tree.pipeline("sha256sum");
+    tree.hole("b", ENDLESS);
+    tree.hole("d", ENDLESS);
+    let output = tree.treesum(&["--file-timeout", "0.5", "--workers", "1"]);
+    assert_same(&output.stdout, &want);
+    let stderr = "\
+treesum: \"./b\": not digested within 500ms
+treesum: \"./d\": not digested within 500ms
+treesum: 2 could not be read
+";
+    assert_same(&output.stderr, stderr.as_bytes());
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn file_timeout_and_fail_fast() {
+    let tree = Tree::new("fast-timeout");
+    tree.file("a", "");
+    tree.hole("b", ENDLESS);
+    tree.file("c", "");
+    let output = tree.treesum(&["--file-timeout", "0.5", "--fail-fast", "--algo", "md5"]);
+    assert_same(&output.stdout, b"d41d8cd98f00b204e9800998ecf8427e  ./a\n");
+    assert_same(&output.stderr, b"treesum: \"./b\": not digested within 500ms\n");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+/// No thread gets out of the kernel to look at a clock there, so it must not be the worker that is in it.
+#[test]
+fn file_timeout_gives_up_on_what_is_stuck_in_the_kernel() {
+    let tree = Tree::new("lease");
+    tree.file("a", "1");
+    tree.file("c", "2");
+    let want = tree.pipeline("sha256sum");
+    let Some(_lease) = tree.stuck("b") else {
+        eprintln!("not tested: no leases on this file system");
+        return;
+    };
+    let start = Instant::now();
+    let output = tree.treesum(&["--file-timeout", "0.5", "--workers", "1"]);
+    assert!(start.elapsed() < PATIENCE / 2, "took {:?}", start.elapsed());
+    assert_same(&output.stdout, &want);
+    let stderr = b"treesum: \"./b\": not digested within 500ms\ntreesum: 1 could not be read\n";
+    assert_same(&output.stderr, stderr);
+    assert_eq!(output.status.code(), Some(1));
+}
+
 #[test]
 fn bad_usage_and_a_directory_that_is_not_there() {
     let tree = Tree::new("usage");
     assert_eq!(tree.treesum(&["--workers", "0"]).status.code(), Some(2));
     assert_eq!(tree.treesum(&["--algo", "crc"]).status.code(), Some(2));
+    for seconds in ["0", "-1", "inf", "nan", "1e300", "1e-12", "soon", ""] {
+        let option = format!("--file-timeout={seconds}");
+        assert_eq!(tree.treesum(&[&option]).status.code(), Some(2), "{option}");
+    }
     let help = tree.treesum(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
     assert!(help.stdout.starts_with(b"Digest every file"));
@@ -298,12 +387,20 @@ fn bad_usage_and_a_directory_that_is_not_there() {
 
 #[test]
 fn ctrl_c_in_the_middle_of_large_files() {
-    let tree = Tree::new("ctrl-c");
+    ctrl_c_in_the_middle(Tree::new("ctrl-c"), &[]);
+}
+
+#[test]
+fn ctrl_c_before_a_file_timeout() {
+    ctrl_c_in_the_middle(Tree::new("ctrl-c-timeout"), &["--file-timeout", "60"]);
+}
+
+fn ctrl_c_in_the_middle(tree: Tree, options: &[&str]) {
     tree.file("a", "");
     for name in ["b", "c", "d"] {
         tree.hole(name, ENDLESS);
     }
-    let mut child = tree.spawn(&["--workers", "3", "--verbose"]);
+    let mut child = tree.spawn(&[&["--workers", "3", "--verbose"], options].concat());
     // With this line out, the workers have nothing left to do but the large files.
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();

@@ -4,18 +4,22 @@ mod common;
 
 use common::watchdog;
 use gochan::{
-    Chan, Drain, IntoIter, Iter, Receiver, RecvError, RecvTimeoutError, SendError, SendTimeoutError, Sender, TryIter,
-    TryRecvError, TrySendError, WeakReceiver, WeakSender, bounded, unbounded,
+    Chan, Drain, IntoIter, Iter, ReadyTimeoutError, Receiver, RecvError, RecvTimeoutError, Select, SelectTimeoutError,
+    SelectedOperation, SendError, SendTimeoutError, Sender, TryIter, TryReadyError, TryRecvError, TrySelectError,
+    TrySendError, WeakReceiver, WeakSender, after, at, bounded, tick, unbounded,
 };
 use std::any::Any;
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::fmt::Debug;
 use std::marker::PhantomData;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
 use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 /// Sends `values` through channels of several capacities to another thread, which must get the same.
 fn passes<T: Send + Sync + PartialEq + Debug + Clone + 'static>(values: &[T]) {
@@ -254,6 +258,72 @@ fn handles_of_other_values_do_not_cross_threads() {
     crosses_threads!((false, false), [
         Sender<MutexGuard<'static, u8>>, Receiver<MutexGuard<'static, u8>>, Chan<MutexGuard<'static, u8>>,
     ]);
+}
+
+#[test]
+fn a_select_crosses_threads_and_what_it_selects_does_not() {
+    // Whatever it selects from: only who has a handle can take a value out.
+    crosses_threads!((true, true), [
+        Select<'static>, TrySelectError, SelectTimeoutError, TryReadyError, ReadyTimeoutError, Receiver<Instant>,
+    ]);
+    // It may have a value in it that must stay where it was selected.
+    crosses_threads!((false, false), [SelectedOperation<'static>]);
+}
+
+#[test]
+fn unwinding_leaves_selects_whole() {
+    macro_rules! unwind_safe {
+        ($($T:ty),+ $(,)?) => {$(
+            assert!(is!(UnwindSafe, $T) && is!(RefUnwindSafe, $T), stringify!($T));
+        )+};
+    }
+    // Of values that are not safe themselves, too.
+    assert!(!is!(RefUnwindSafe, Cell<u8>));
+    unwind_safe!(Select<'static>, Sender<Cell<u8>>, Receiver<Cell<u8>>, Chan<Cell<u8>>, Receiver<Instant>);
+    unwind_safe!(TrySelectError, SelectTimeoutError, TryReadyError, ReadyTimeoutError);
+    unwind_safe!(SelectedOperation<'static>);
+}
+
+#[test]
+fn selects_and_their_errors_show_themselves() {
+    let (_tx, rx) = bounded::<Rc<()>>(0);
+    let mut select = Select::new();
+    assert_eq!(format!("{select:?}"), "Select { .. }");
+    select.recv(&rx);
+    assert_eq!(format!("{select:?} {:?}", select.clone()), "Select { .. } Select { .. }");
+    let (_, closed) = bounded::<Rc<()>>(0);
+    let mut default = Select::default();
+    default.recv(&closed);
+    let operation = default.select();
+    assert_eq!(format!("{operation:?}"), "SelectedOperation { .. }");
+    assert!(operation.recv(&closed).is_err());
+
+    /// An error that is copied, compared, boxed and shown.
+    fn is_an_error<E: Error + Copy + Eq + Send + Sync + 'static>(error: E, debug: &str, display: &str) {
+        let boxed: Box<dyn Error + Send + Sync> = Box::new(error);
+        assert_eq!((format!("{boxed:?}"), boxed.to_string()), (debug.into(), display.into()));
+        assert_eq!(boxed.downcast_ref(), Some(&error));
+        assert_eq!(format!("{error:>60}"), format!("{display:>60}"));
+        assert!(boxed.source().is_none());
+    }
+    let blocks = "all operations in select would block";
+    let late = "timed out waiting on select";
+    is_an_error(select.try_select().map(drop).unwrap_err(), "TrySelectError", blocks);
+    is_an_error(select.select_timeout(Duration::ZERO).map(drop).unwrap_err(), "SelectTimeoutError", late);
+    is_an_error(select.try_ready().unwrap_err(), "TryReadyError", blocks);
+    is_an_error(select.ready_timeout(Duration::ZERO).unwrap_err(), "ReadyTimeoutError", late);
+}
+
+#[test]
+fn timers_are_receivers() {
+    let now = Instant::now();
+    for timer in [after(Duration::ZERO), at(now), tick(Duration::ZERO)] {
+        let timer: Receiver<Instant> = timer;
+        assert_eq!(format!("{timer:?}"), "Receiver { .. }");
+        assert_eq!((timer.capacity(), timer.len(), timer.is_closed(), timer.close()), (Some(1), 1, false, false));
+        let there = thread::spawn(move || timer.recv());
+        assert!(there.join().unwrap().unwrap() >= now);
+    }
 }
 
 /// Methods that a handle of one direction must not have. Should it get one, that one is found, and returns another type.

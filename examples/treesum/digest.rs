@@ -2,13 +2,19 @@
 //! whatever order they get done. A worker ends when `paths` is closed and empty, or when its
 //! results are not wanted any more, or, in the middle of a file, when `done` is closed; it closes
 //! nothing: the last one to drop its sender of `results` does.
+//!
+//! With a timeout, a worker leaves the reading to a thread of its own, so that it can itself wait for
+//! something else as well.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use clap::ValueEnum;
-use gochan::{Receiver, Sender};
+use gochan::{Receiver, Sender, after, bounded, select};
 use sha2::digest::DynDigest;
 
 use crate::screen::Meter;
@@ -32,11 +38,22 @@ pub(crate) struct Digest {
     pub(crate) size: u64,
 }
 
-pub(crate) fn worker(algo: Algo, paths: &Receiver<Job>, results: &Sender<Outcome>, done: &Done, meter: &Meter) {
-    let mut hasher = Hasher::new(algo);
-    let mut chunk = vec![0; CHUNK];
+pub(crate) fn worker(
+    algo: Algo,
+    timeout: Option<Duration>,
+    paths: &Receiver<Job>,
+    results: &Sender<Outcome>,
+    done: &Done,
+    meter: &Arc<Meter>,
+) {
+    let mut digester = Digester::new(algo, meter.clone());
+    let mut impatient = timeout.map(|timeout| Impatient { timeout, algo, done, meter, idle: None });
     for Job { seq, path } in paths {
-        let Some(result) = digest(&path, &mut hasher, &mut chunk, done, meter) else {
+        let digest = match &mut impatient {
+            None => digester.digest(&path, || done.is_closed()),
+            Some(impatient) => impatient.digest(&path),
+        };
+        let Some(result) = digest else {
             return;
         };
         if results.send(Outcome { seq, path, result }).is_err() {
@@ -45,39 +62,103 @@ pub(crate) fn worker(algo: Algo, paths: &Receiver<Job>, results: &Sender<Outcome
     }
 }
 
-/// `None` if cancelled on the way.
-fn digest(
-    path: &Path,
-    hasher: &mut Hasher,
-    chunk: &mut [u8],
-    done: &Done,
-    meter: &Meter,
-) -> Option<io::Result<Digest>> {
-    let mut file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) => return Some(Err(error)),
-    };
-    let mut size = 0;
-    hasher.reset();
-    while !done.is_closed() {
-        match file.read(chunk) {
-            Ok(0) => {
-                let hash = hasher.finish();
-                return Some(Ok(Digest { hash, size }));
-            }
-            Ok(n) => {
-                hasher.update(&chunk[..n]);
-                size += n as u64;
-                meter.digested(n);
-            }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Some(Err(error)),
-        }
-    }
-    None
+/// Has another thread digest, and waits for whatever comes first.
+struct Impatient<'a> {
+    timeout: Duration,
+    algo: Algo,
+    done: &'a Done,
+    meter: &'a Arc<Meter>,
+    idle: Option<Reader>,
 }
 
-/// One per worker, for all its files.
+impl Impatient<'_> {
+    /// `None` if cancelled on the way.
+    fn digest(&mut self, path: &Path) -> Option<io::Result<Digest>> {
+        let deadline = after(self.timeout);
+        let reader = match self.idle.take().map_or_else(|| Reader::spawn(self.algo, self.meter.clone()), Ok) {
+            Ok(reader) => reader,
+            Err(error) => return Some(Err(error)),
+        };
+        reader.paths.send(path.into()).expect("idle is who waits for a path");
+        select! {
+            recv(reader.digests) -> digest => {
+                self.idle = Some(reader);
+                Some(digest.expect("only a panic ends a reader without a digest"))
+            }
+            recv(deadline) -> _ => {
+                let error = format!("not digested within {:?}", self.timeout);
+                Some(Err(io::Error::new(ErrorKind::TimedOut, error)))
+            }
+            recv(self.done.closed) -> _ => None,
+        }
+    }
+}
+
+/// A thread that digests. Whoever drops this leaves it behind: it finds its channels closed after a
+/// chunk, or never, if it is stuck in the kernel; the end of the process does not wait for it.
+struct Reader {
+    paths: Sender<PathBuf>,
+    digests: Receiver<io::Result<Digest>>,
+}
+
+impl Reader {
+    fn spawn(algo: Algo, meter: Arc<Meter>) -> io::Result<Self> {
+        let (paths, todo) = bounded::<PathBuf>(1);
+        let (results, digests) = bounded(1);
+        thread::Builder::new().spawn(move || {
+            let mut digester = Digester::new(algo, meter);
+            for path in todo {
+                let Some(digest) = digester.digest(&path, || results.is_closed()) else {
+                    return;
+                };
+                if results.send(digest).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(Reader { paths, digests })
+    }
+}
+
+/// What it takes to digest one file after the other.
+struct Digester {
+    hasher: Hasher,
+    chunk: Vec<u8>,
+    meter: Arc<Meter>,
+}
+
+impl Digester {
+    fn new(algo: Algo, meter: Arc<Meter>) -> Self {
+        Digester { hasher: Hasher::new(algo), chunk: vec![0; CHUNK], meter }
+    }
+
+    /// `None` if cancelled on the way.
+    fn digest(&mut self, path: &Path, is_cancelled: impl Fn() -> bool) -> Option<io::Result<Digest>> {
+        let mut file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) => return Some(Err(error)),
+        };
+        let mut size = 0;
+        self.hasher.reset();
+        while !is_cancelled() {
+            match file.read(&mut self.chunk) {
+                Ok(0) => {
+                    let hash = self.hasher.finish();
+                    return Some(Ok(Digest { hash, size }));
+                }
+                Ok(n) => {
+                    self.hasher.update(&self.chunk[..n]);
+                    size += n as u64;
+                    self.meter.digested(n);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        None
+    }
+}
+
 enum Hasher {
     RustCrypto(Box<dyn DynDigest>),
     Blake3(Box<blake3::Hasher>),

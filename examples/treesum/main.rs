@@ -14,9 +14,15 @@
 //! the workers' loops run dry and they drop their senders of `results`; `results` closes, so the
 //! collector's loop ends too. Nobody has to say so.
 //!
-//! **How it is ended.** Ctrl-C, `--fail-fast` and a reader that went away all do the same: close
-//! every channel ([`Cancel`]). Whoever is blocked on one of them comes back with an error and
-//! leaves; a worker in the middle of a large file looks at `done` between two chunks of it.
+//! **How it is ended.** Ctrl-C closes `done`, which the collector selects on beside its results.
+//! When the collector ends, for whatever reason - Ctrl-C, `--fail-fast`, a reader that went away -,
+//! every other channel is closed too ([`Cancel`]). Whoever is blocked on one of them comes back with
+//! an error and leaves; a worker in the middle of a large file looks at `done` between two chunks
+//! of it.
+//!
+//! **How a file is given up.** With `--file-timeout` a worker has another thread digest, and selects
+//! over its answer, a timer, and `done`. No channel reaches a thread that the kernel does not let go;
+//! but who waits for it can leave it behind.
 //!
 //! **What it holds.** The collector must keep the results that come before their turn. `window` is
 //! a semaphore made of a channel: the walker puts a token in before it hands a file on, the
@@ -34,6 +40,7 @@ use std::io;
 use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -83,6 +90,11 @@ struct Args {
     #[arg(long)]
     fail_fast: bool,
 
+    /// Give up on a file that takes longer than this, like 0.5, as on one that cannot be read
+    /// [default: never]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    file_timeout: Option<Duration>,
+
     /// Colour of the messages on stderr
     #[arg(long, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
     color: ColorChoice,
@@ -93,8 +105,13 @@ struct Args {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 every file was digested; 1 something could not be read (or written); 2 bad usage;
-130 ended by Ctrl-C; 141 the reader of stdout went away.";
+Exit codes: 0 every file was digested; 1 something could not be read (in time), or written;
+2 bad usage; 130 ended by Ctrl-C; 141 the reader of stdout went away.";
+
+fn seconds(text: &str) -> Result<Duration, &'static str> {
+    let time = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    time.filter(|time| !time.is_zero()).ok_or("not a positive number of seconds")
+}
 
 /// A file on its way to a worker, with its place in the output.
 struct Job {
@@ -114,23 +131,26 @@ struct Outcome {
 struct Done {
     /// Dropping the last sender would close it.
     _open: Sender<Infallible>,
-    done: Receiver<Infallible>,
+    closed: Receiver<Infallible>,
 }
 
 impl Done {
     fn new() -> Self {
-        let (_open, done) = bounded(0);
-        Done { _open, done }
+        let (_open, closed) = bounded(0);
+        Done { _open, closed }
+    }
+
+    fn close(&self) {
+        self.closed.close();
     }
 
     fn is_closed(&self) -> bool {
-        self.done.try_recv() == Err(TryRecvError::Disconnected)
+        self.closed.try_recv() == Err(TryRecvError::Disconnected)
     }
 }
 
 /// Everything a stage may be blocked on. Receivers only: a sender kept here would keep its channel
 /// from closing when the stage that feeds it is through.
-#[derive(Clone)]
 struct Cancel {
     done: Done,
     window: Receiver<()>,
@@ -141,7 +161,7 @@ struct Cancel {
 impl Cancel {
     fn all(&self) {
         // First, so that whoever is thrown out of a channel finds the reason.
-        self.done.done.close();
+        self.done.close();
         self.window.close();
         self.paths.close();
         self.results.close();
@@ -183,11 +203,12 @@ fn run(args: &Args, screen: &Screen) -> Result<ExitCode, String> {
     let (paths_tx, paths) = bounded(QUEUE);
     let (results_tx, results) = bounded(QUEUE);
     let cancel = Cancel { done: Done::new(), window: window.clone(), paths: paths.clone(), results: results.clone() };
-    on_ctrl_c(cancel.clone())?;
+    on_ctrl_c(cancel.done.clone())?;
 
     let format = if args.json { Format::Json(args.algo) } else { Format::Coreutils };
-    let meter = Meter::default();
-    let mut collector = Collector::new(results, window, format, args.fail_fast, screen, &meter);
+    let meter = Arc::new(Meter::default());
+    let done = cancel.done.clone();
+    let mut collector = Collector::new(results, window, done, format, args.fail_fast, screen, &meter);
 
     let (end, interrupted, joined) = thread::scope(|scope| {
         let _panic = CancelOnPanic(&cancel);
@@ -204,7 +225,7 @@ fn run(args: &Args, screen: &Screen) -> Result<ExitCode, String> {
                 let cancel = &cancel;
                 scope.spawn(move || {
                     let _panic = CancelOnPanic(cancel);
-                    digest::worker(args.algo, &paths, &results, done, meter);
+                    digest::worker(args.algo, args.file_timeout, &paths, &results, done, meter);
                 })
             })
             .collect();
@@ -235,7 +256,7 @@ fn run(args: &Args, screen: &Screen) -> Result<ExitCode, String> {
         }
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => EXIT_BROKEN_PIPE.into(),
         Err(error) => return Err(format!("stdout: {error}")),
-        Ok(End::AtFirstError) => ExitCode::FAILURE,
+        Ok(End::Early) => ExitCode::FAILURE,
         Ok(End::Complete) if tally.errors > 0 => {
             screen.error(format_args!("{} could not be read", tally.errors));
             ExitCode::FAILURE
@@ -263,11 +284,11 @@ fn walk(walk: Walk, window: &Sender<()>, paths: &Sender<Job>, results: &Sender<O
     }
 }
 
-/// Ctrl-C closes everything; `main` then joins its threads and returns. Only if one of them is
-/// beyond reach (a dead network file system, a full pipe that nobody reads) does time run out here.
-fn on_ctrl_c(cancel: Cancel) -> Result<(), String> {
+/// Ctrl-C closes `done`; `main` then joins its threads and returns. Only if one of them is beyond
+/// reach (a dead network file system, a full pipe that nobody reads) does time run out here.
+fn on_ctrl_c(done: Done) -> Result<(), String> {
     ctrlc::set_handler(move || {
-        cancel.all();
+        done.close();
         thread::sleep(GRACE);
         std::process::exit(EXIT_INTERRUPTED.into());
     })

@@ -1,6 +1,6 @@
 //! The last stage, on the main thread: put the results back in order and write them. It ends when
-//! `results` is closed and empty, at the first error if so told, or when stdout fails; whoever
-//! called it then closes the rest.
+//! `results` is closed and empty, when `done` is closed, at the first error if so told, or when
+//! stdout fails; whoever called it then closes the rest.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -8,16 +8,16 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write as _};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::ValueEnum;
-use gochan::{Receiver, RecvTimeoutError};
+use gochan::{Receiver, select, tick};
 use indicatif::HumanBytes;
 use serde_json::json;
 
-use crate::Outcome;
 use crate::digest::{Algo, Digest};
 use crate::screen::{Meter, Screen};
+use crate::{Done, Outcome};
 
 /// A line is on its way this long after it was ready, at most; lines in between share a system call.
 const TICK: Duration = Duration::from_millis(100);
@@ -33,7 +33,8 @@ pub(crate) enum Format {
 /// How a run that could write its output came to an end.
 pub(crate) enum End {
     Complete,
-    AtFirstError,
+    /// By `--fail-fast`, or by whoever closed `done`.
+    Early,
 }
 
 #[derive(Default)]
@@ -53,6 +54,7 @@ impl fmt::Display for Tally {
 pub(crate) struct Collector<'a> {
     results: Receiver<Outcome>,
     window: Receiver<()>,
+    done: Done,
     format: Format,
     fail_fast: bool,
     screen: &'a Screen,
@@ -61,22 +63,14 @@ pub(crate) struct Collector<'a> {
     early: BTreeMap<u64, Outcome>,
     next: u64,
     lines: Vec<u8>,
-    tick: Instant,
     pub(crate) tally: Tally,
-}
-
-/// What the collector waits for, all of it at the same time. (That a run is cancelled shows in
-/// `results` being closed.)
-enum Event {
-    Result(Outcome),
-    Tick,
-    End,
 }
 
 impl<'a> Collector<'a> {
     pub(crate) fn new(
         results: Receiver<Outcome>,
         window: Receiver<()>,
+        done: Done,
         format: Format,
         fail_fast: bool,
         screen: &'a Screen,
@@ -85,6 +79,7 @@ impl<'a> Collector<'a> {
         Collector {
             results,
             window,
+            done,
             format,
             fail_fast,
             screen,
@@ -92,42 +87,33 @@ impl<'a> Collector<'a> {
             early: BTreeMap::new(),
             next: 0,
             lines: Vec::new(),
-            tick: Instant::now() + TICK,
             tally: Tally::default(),
         }
     }
 
     pub(crate) fn run(&mut self) -> io::Result<End> {
+        let ticks = tick(TICK);
+        // Of several that are ready any may be next: results that never pause do not starve the rest.
         let end = loop {
-            match self.event() {
-                Event::Result(outcome) => {
-                    self.early.insert(outcome.seq, outcome);
-                    if !self.put_in_order()? {
-                        break End::AtFirstError;
+            select! {
+                recv(self.results) -> result => match result {
+                    Ok(outcome) => {
+                        self.early.insert(outcome.seq, outcome);
+                        if !self.put_in_order()? {
+                            break End::Early;
+                        }
                     }
-                }
-                Event::Tick => {
+                    Err(_) => break End::Complete,
+                },
+                recv(ticks) -> _ => {
                     self.flush()?;
                     self.screen.show(self.meter, self.tally.files);
                 }
-                Event::End => break End::Complete,
+                recv(self.done.closed) -> _ => break End::Early,
             }
         };
         self.flush()?;
         Ok(end)
-    }
-
-    fn event(&mut self) -> Event {
-        // The clock is asked first: results that never pause must not starve the tick.
-        if Instant::now() < self.tick {
-            match self.results.recv_deadline(self.tick) {
-                Ok(outcome) => return Event::Result(outcome),
-                Err(RecvTimeoutError::Disconnected) => return Event::End,
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-        }
-        self.tick = Instant::now() + TICK;
-        Event::Tick
     }
 
     /// Everything whose turn has come; `false` if that is as far as `--fail-fast` goes.

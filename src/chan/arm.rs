@@ -180,10 +180,17 @@ impl<T> Hchan<T> {
         // SAFETY: the caller's contract.
         let attempt = unsafe { self.attempt_arm(dir, room, nonblocking, || {}) };
         match attempt {
-            Attempt::Nothing(_) | Attempt::Crowded => {
+            Attempt::Nothing(_) => {
+                // SAFETY: locked still.
+                let mut state = unsafe { self.lock.held() };
+                state.publish_news(self);
+                // Before the lock is given back: this is the word of what was seen.
+                Attempt::Nothing(self.word())
+            }
+            Attempt::Crowded => {
                 // SAFETY: locked still.
                 unsafe { self.unlock() };
-                if matches!(attempt, Attempt::Crowded) { attempt } else { Attempt::Nothing(self.word()) }
+                attempt
             }
             _ => attempt,
         }

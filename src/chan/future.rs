@@ -19,7 +19,7 @@ use std::ops::Deref;
 use std::panic::Location;
 use std::pin::Pin;
 use std::ptr;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 /// A handle, borrowed or owned.
@@ -113,13 +113,19 @@ impl<S> Op<S> {
         owed.fire();
         chan.register();
         // SAFETY: others only touch the atomics and cells of the wait.
-        match unsafe { (*this).wait.fall_asleep_as_task(cx.waker()) } {
-            None => Poll::Pending,
-            Some(done) => {
-                // SAFETY: the wait is over, so the operation is the owner's alone.
-                unsafe { (*this).sg.queued = false };
-                Poll::Ready(done)
-            }
+        unsafe { Self::fall_asleep(this, cx.waker().clone()) }
+    }
+
+    /// # Safety
+    /// As for [`sleep`](Self::sleep); it is queued, and not asleep.
+    unsafe fn fall_asleep(this: *mut Self, waker: Waker) -> Poll<Done> {
+        // SAFETY: the caller's contract.
+        unsafe {
+            let Some(done) = (*this).wait.fall_asleep_as_task(waker) else { return Poll::Pending };
+            // Ended meanwhile, so the operation is the owner's alone. Should the drop panic, it is known to be queued.
+            drop((*this).wait.take_waker());
+            (*this).sg.queued = false;
+            Poll::Ready(done)
         }
     }
 
@@ -130,6 +136,10 @@ impl<S> Op<S> {
     pub(super) unsafe fn poll_queued<T>(this: *mut Self, chan: &Hchan<T>, cx: &Context<'_>) -> Poll<Done> {
         // SAFETY: the caller's contract.
         let wait = unsafe { &(*this).wait };
+        if !wait.is_asleep() && wait.done().is_none() {
+            // SAFETY: the caller's contract.
+            return unsafe { Self::fall_asleep(this, cx.waker().clone()) };
+        }
         let mut clone = None;
         let done = loop {
             if let Some(done) = wait.done() {
@@ -157,6 +167,8 @@ impl<S> Op<S> {
             c.leave_quietly();
             clone = Some(cx.waker().clone());
         };
+        // Should the drop panic, the operation is known to be queued.
+        drop(clone);
         // SAFETY: the wait is over.
         unsafe { (*this).sg.queued = false };
         Poll::Ready(done)

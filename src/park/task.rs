@@ -4,16 +4,29 @@
 //! outside the lock. When it is polled again with another waker, the waker is changed under the lock of every channel on
 //! which the wait is queued: whoever ends the wait holds one of them.
 
-use super::{Done, Wait, Waiter};
+use super::{ASLEEP, Done, Wait, Waiter};
+use crate::primitive::Ordering;
 use std::task::Waker;
 
 impl Wait {
     /// gopark of a task that is queued. `Some` if the wait has ended meanwhile; then nobody will wake it.
-    pub(crate) fn fall_asleep_as_task(&self, waker: &Waker) -> Option<Done> {
-        match self.done() {
-            None => self.fall_asleep(Waiter::Task(waker.clone())),
-            done => done,
-        }
+    pub(crate) fn fall_asleep_as_task(&self, waker: Waker) -> Option<Done> {
+        self.fall_asleep(Waiter::Task(waker))
+    }
+
+    /// Has the owner fallen asleep? Else a waker that panicked when it was cloned has kept it from that.
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.word.load(Ordering::Relaxed) & ASLEEP != 0
+    }
+
+    /// The waker of a wait that nobody will wake, to be dropped where that does no harm: outside of locks, and when whatever
+    /// the wait has brought is safe.
+    ///
+    /// # Safety
+    /// The wait is on no queue.
+    pub(crate) unsafe fn take_waker(&self) -> Option<Waiter> {
+        // SAFETY: nobody but the owner knows the wait.
+        self.waiter.with_mut(|cell| unsafe { (*cell).take() })
     }
 
     /// Would the task be woken by this waker?

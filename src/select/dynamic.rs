@@ -64,6 +64,8 @@ pub struct Select<'a> {
 unsafe impl Send for Select<'_> {}
 // SAFETY: a shared reference gives access to nothing but `clone`.
 unsafe impl Sync for Select<'_> {}
+impl UnwindSafe for SelectedOperation<'_> {}
+impl RefUnwindSafe for SelectedOperation<'_> {}
 impl UnwindSafe for Select<'_> {}
 impl RefUnwindSafe for Select<'_> {}
 

@@ -30,9 +30,11 @@ pub(super) struct Going {
     biased: bool,
     /// Computed when there is something to wait for.
     deadline: Option<Option<Instant>>,
+    /// When to look again, though the wait has not ended.
+    limit: Option<Instant>,
     alarm: Option<Alarm>,
     stage: Stage,
-    /// The waker that the wait has, only to be compared.
+    /// The waker that the wait has, which is alive for as long: only to be compared.
     waker: (*const (), *const ()),
 }
 
@@ -51,6 +53,17 @@ enum Stage {
     Meeting(usize),
 }
 
+/// An arm that has fired, and will not be finished if this is dropped.
+struct Undo<'c>(&'c [Case<'c>], (usize, Fired));
+
+impl Drop for Undo<'_> {
+    fn drop(&mut self) {
+        let (case, fired) = self.1;
+        // SAFETY: what was received is in its room, and nobody will look there any more.
+        unsafe { self.0[case].target.give_up(fired, self.0[case].room) };
+    }
+}
+
 fn identity(waker: &Waker) -> (*const (), *const ()) {
     (waker.data(), ptr::from_ref(waker.vtable()).cast())
 }
@@ -63,6 +76,7 @@ impl Going {
             patience,
             biased,
             deadline: None,
+            limit: None,
             alarm: None,
             stage: Stage::Idle,
             waker: (ptr::null(), ptr::null()),
@@ -87,22 +101,24 @@ impl Going {
                 if (*this).stage != Stage::Idle {
                     if (*this).wait.done().is_none() {
                         let over = |limit: Option<Instant>| limit.is_some_and(|limit| Instant::now() >= limit);
-                        let deadline = (*this).deadline.flatten();
-                        if !nonblocking && over(Selectgo::limit_of(cases, deadline)) {
+                        if over((*this).limit) {
                             // A timer is due, or the time is over: what is possible now is done.
-                            nonblocking = over(deadline);
+                            nonblocking = over((*this).deadline.flatten());
                         } else if Self::keep_waker(this, cases, cx) {
-                            if !nonblocking {
-                                let limit = Selectgo::limit_of(cases, deadline);
-                                Alarm::keep(&mut (*this).alarm, limit, cx.waker());
-                            }
+                            Alarm::keep(&mut (*this).alarm, (*this).limit, cx.waker());
                             return Poll::Pending;
                         }
                     }
                     if let Some(ended) = Self::leave(this, cases, sgs) {
+                        let undo = Undo(cases, ended);
+                        // Foreign code, which may panic. (The waker of the wait was taken by who has ended it.)
+                        drop((*this).alarm.take());
+                        std::mem::forget(undo);
                         return Poll::Ready(Some(ended));
                     }
                 }
+                // Before anything is locked.
+                drop((*this).wait.take_waker());
                 let mut go = Selectgo::new(cases, (*this).biased, (*this).patience, (*this).at);
                 go.nonblocking = nonblocking;
                 go.deadline = (*this).deadline;
@@ -114,9 +130,8 @@ impl Going {
                     Err(Again::Now) => {}
                     Ok(Poll::Pending) => {
                         cases.iter().filter_map(|case| case.target.as_chan()).for_each(|chan| chan.register());
-                        (*this).waker = identity(cx.waker());
-                        // If it has ended meanwhile, or a deadline is over, the next round finds it.
-                        let _ = (*this).wait.fall_asleep_as_task(cx.waker());
+                        // Whether it has ended meanwhile, or a deadline is over, the next round finds.
+                        Self::fall_asleep(this, cx);
                     }
                 }
             }
@@ -164,11 +179,13 @@ impl Going {
                     let mut sg = Sudog::new(&raw const (*this).wait, case as u16, room);
                     sg.nonblocking = true;
                     sgs.add(case).write(sg);
+                    (*this).limit = if go.nonblocking { None } else { go.limit_of_meeting() };
                     (Stage::Meeting(case), chan.meet(sgs.add(case), sender))
                 }
                 Pass::Nothing if go.nonblocking => return Err(Again::Never),
                 Pass::Nothing => {
-                    go.deadline();
+                    let deadline = go.deadline();
+                    (*this).limit = go.limit(deadline);
                     (*this).wait = Wait::new(reason(go.cases), go.at);
                     let held = held.expect("locked for the last look");
                     (Stage::Queued, go.queue(held, &raw const (*this).wait, sgs, true))
@@ -180,6 +197,17 @@ impl Going {
         }
     }
 
+    /// # Safety
+    /// As for [`poll`](Self::poll); it is queued, and not asleep.
+    unsafe fn fall_asleep(this: *mut Self, cx: &Context<'_>) {
+        let waker = cx.waker().clone();
+        // SAFETY: the caller's contract.
+        unsafe {
+            (*this).waker = identity(&waker);
+            let _ = (*this).wait.fall_asleep_as_task(waker);
+        }
+    }
+
     /// Polled again while it waits: sees to it that the waker is this one. False if the wait has ended.
     ///
     /// # Safety
@@ -187,11 +215,15 @@ impl Going {
     unsafe fn keep_waker(this: *mut Self, cases: &[Case<'_>], cx: &Context<'_>) -> bool {
         // SAFETY: the caller's contract.
         unsafe {
-            let identity = identity(cx.waker());
-            if (*this).waker == identity {
+            if !(*this).wait.is_asleep() {
+                Self::fall_asleep(this, cx);
+                return (*this).wait.done().is_none();
+            }
+            if (*this).waker == identity(cx.waker()) {
                 return true;
             }
             let waker = cx.waker().clone();
+            let identity = identity(&waker);
             // Under all locks nobody is about to end the wait.
             let mut held = Held::lock(cases.iter().filter_map(|case| case.target.as_chan()));
             if (*this).wait.done().is_some() {
@@ -225,7 +257,6 @@ impl Going {
                     (*wait).done().map(|done| (done, (*sg).number.get()))
                 }
             };
-            (*this).alarm = None;
             ended.and_then(|ended| fired(cases, ended))
         }
     }

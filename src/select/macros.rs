@@ -84,7 +84,7 @@
 #[macro_export]
 macro_rules! select {
     ($($cases:tt)*) => {
-        $crate::__select!(@cases select (blocking false) [] [] $($cases)*)
+        $crate::__select!(@start select (blocking false) $($cases)*)
     };
 }
 
@@ -106,7 +106,7 @@ macro_rules! select {
 #[macro_export]
 macro_rules! select_biased {
     ($($cases:tt)*) => {
-        $crate::__select!(@cases select_biased (blocking true) [] [] $($cases)*)
+        $crate::__select!(@start select_biased (blocking true) $($cases)*)
     };
 }
 
@@ -143,7 +143,7 @@ macro_rules! select_biased {
 #[macro_export]
 macro_rules! select_async {
     ($($cases:tt)*) => {
-        $crate::__select!(@cases select_async (awaiting false) [] [] $($cases)*)
+        $crate::__select!(@start select_async (awaiting false) $($cases)*)
     };
 }
 
@@ -152,123 +152,188 @@ macro_rules! select_async {
 #[macro_export]
 macro_rules! crossbeam_channel_internal {
     ($($cases:tt)*) => {
-        $crate::__select!(@cases select (blocking _IS_BIASED) [] [] $($cases)*)
+        $crate::__select!(@start select (blocking _IS_BIASED) $($cases)*)
     };
 }
 
-// The steps:
-//   @cases  NAME HOW [cases] [default] rest   takes the head of one case off the rest
-//   @body   NAME HOW [cases] [default] (head) rest   takes its body off
-//   @open   NAME HOW [default] [numbers] [arms] cases   makes an arm per case, inside a match that keeps the handle
-//   @finish what the body of a case binds
+// `@cases NAME HOW [cases] [default] [numbers] rest` takes one case off the rest, in one step: the depth of expansion is
+// limited to 128 by default. Each gets a number. The last step makes a tuple of handles, which live as long as the select,
+// and a tuple of arms.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __select {
-    (@cases $name:ident $how:tt [] []) => {
-        $crate::__select!(@error "empty `", $name, "!` block")
+    (@start $name:ident $how:tt) => {
+        $crate::__select!(@error "empty `", [$name], "!` block")
     };
-    (@cases $name:ident $how:tt [$($cases:tt)*] $default:tt) => {
+    (@start $name:ident $how:tt $($cases:tt)+) => {
         $crate::__select!(
-            @open $name $how $default
+            @cases $name $how [] []
             [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31
              32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63]
-            [] $($cases)*
+            $($cases)+
         )
     };
-    (@cases $name:ident $how:tt $cases:tt $default:tt recv($r:expr $(,)?) -> $p:pat => $($rest:tt)+) => {
-        $crate::__select!(@body $name $how $cases $default (recv ($r) ($p)) $($rest)+)
-    };
-    (@cases $name:ident $how:tt $cases:tt $default:tt send($s:expr, $m:expr $(,)?) -> $p:pat => $($rest:tt)+) => {
-        $crate::__select!(@body $name $how $cases $default (send ($s) ($m) ($p)) $($rest)+)
-    };
-    (@cases $name:ident $how:tt $cases:tt [] default $(())? => $($rest:tt)+) => {
-        $crate::__select!(@body $name $how $cases [] (default (None)) $($rest)+)
-    };
-    (@cases $name:ident $how:tt $cases:tt [] default($t:expr $(,)?) => $($rest:tt)+) => {
-        $crate::__select!(@body $name $how $cases [] (default (Some($t))) $($rest)+)
+
+    (@cases $name:ident $how:tt [$($case:tt)*] $default:tt $is:tt) => {
+        match ($($crate::__select!(@handle $case),)*) {
+            handles => {
+                let mut arms = ($($crate::__select!(@arm handles $case),)*);
+                $crate::__select!(@select arms $how $default $($case)*)
+            }
+        }
     };
 
-    // The last body; a block with or without a comma; an expression with one.
-    (@body $name:ident $how:tt $cases:tt $default:tt $head:tt $b:expr $(,)?) => {
-        $crate::__select!(@case $name $how $cases $default $head ($b))
+    // A case. Its body is the last, a block or an expression (of blocks, rustc does not say then that their braces are
+    // superfluous); or it has a comma behind it; or it is a block without one.
+    (
+        @cases $name:ident $how:tt [$($cases:tt)*] $default:tt [$i:tt $($is:tt)*]
+        recv($r:expr $(,)?) -> $p:pat => $b:block $(,)?
+    ) => {
+        $crate::__select!(@cases $name $how [$($cases)* {$i recv ($r) ($p) ($b)}] $default [$($is)*])
     };
-    (@body $name:ident $how:tt $cases:tt $default:tt $head:tt $b:block, $($rest:tt)+) => {
-        $crate::__select!(@case $name $how $cases $default $head ($b) $($rest)+)
+    (
+        @cases $name:ident $how:tt [$($cases:tt)*] $default:tt [$i:tt $($is:tt)*]
+        recv($r:expr $(,)?) -> $p:pat => $b:expr $(,)?
+    ) => {
+        $crate::__select!(@cases $name $how [$($cases)* {$i recv ($r) ($p) ($b)}] $default [$($is)*])
     };
-    (@body $name:ident $how:tt $cases:tt $default:tt $head:tt $b:block $($rest:tt)+) => {
-        $crate::__select!(@case $name $how $cases $default $head ($b) $($rest)+)
+    (
+        @cases $name:ident $how:tt [$($cases:tt)*] $default:tt [$i:tt $($is:tt)*]
+        recv($r:expr $(,)?) -> $p:pat => $b:block, $($rest:tt)+
+    ) => {
+        $crate::__select!(@cases $name $how [$($cases)* {$i recv ($r) ($p) ($b)}] $default [$($is)*] $($rest)+)
     };
-    (@body $name:ident $how:tt $cases:tt $default:tt $head:tt $b:expr, $($rest:tt)+) => {
-        $crate::__select!(@case $name $how $cases $default $head ($b) $($rest)+)
+    (
+        @cases $name:ident $how:tt [$($cases:tt)*] $default:tt [$i:tt $($is:tt)*]
+        recv($r:expr $(,)?) -> $p:pat => $b:expr, $($rest:tt)+
+    ) => {
+        $crate::__select!(@cases $name $how [$($cases)* {$i recv ($r) ($p) ($b)}] $default [$($is)*] $($rest)+)
     };
-    (@body $name:ident $how:tt $cases:tt $default:tt ($kind:ident $($head:tt)*) $b:expr, $($rest:tt)+) => {
-        $crate::__select!(@case $name $how $cases $default $head ($b) $($rest)+)
+    (
+        @cases $name:ident $how:tt [$($cases:tt)*] $default:tt [$i:tt $($is:tt)*]
+        recv($r:expr $(,)?) -> $p:pat => $b:block $($rest:tt)+
+    ) => {
+        $crate::__select!(@cases $name $how [$($cases)* {$i recv ($r) ($p) ($b)}] $default [$($is)*] $($rest)+)
     };
-    (@body $name:ident $how:tt $cases:tt $default:tt ($kind:ident $($head:tt)*) $($rest:tt)*) => {
-        $crate::__select!(@error "expected a comma behind the body of a `", $kind, "` case of `", $name, "!`")
+    (
+        @cases $name:ident $how:tt [$($cases:tt)*] $default:tt [$i:tt $($is:tt)*]
+        send($s:expr, $m:expr $(,)?) -> $p:pat => $b:block $(,)?
+    ) => {
+        $crate::__select!(@cases $name $how [$($cases)* {$i send ($s) ($m) ($p) ($b)}] $default [$($is)*])
     };
-
-    (@case $name:ident $how:tt $cases:tt [] (default $t:tt) $b:tt $($rest:tt)*) => {
-        $crate::__select!(@cases $name $how $cases [$t $b] $($rest)*)
+    (
+        @cases $name:ident $how:tt [$($cases:tt)*] $default:tt [$i:tt $($is:tt)*]
+        send($s:expr, $m:expr $(,)?) -> $p:pat => $b:expr $(,)?
+    ) => {
+        $crate::__select!(@cases $name $how [$($cases)* {$i send ($s) ($m) ($p) ($b)}] $default [$($is)*])
     };
-    (@case $name:ident $how:tt [$($cases:tt)*] $default:tt ($($head:tt)*) $b:tt $($rest:tt)*) => {
-        $crate::__select!(@cases $name $how [$($cases)* {$($head)* $b}] $default $($rest)*)
+    (
+        @cases $name:ident $how:tt [$($cases:tt)*] $default:tt [$i:tt $($is:tt)*]
+        send($s:expr, $m:expr $(,)?) -> $p:pat => $b:block, $($rest:tt)+
+    ) => {
+        $crate::__select!(@cases $name $how [$($cases)* {$i send ($s) ($m) ($p) ($b)}] $default [$($is)*] $($rest)+)
+    };
+    (
+        @cases $name:ident $how:tt [$($cases:tt)*] $default:tt [$i:tt $($is:tt)*]
+        send($s:expr, $m:expr $(,)?) -> $p:pat => $b:expr, $($rest:tt)+
+    ) => {
+        $crate::__select!(@cases $name $how [$($cases)* {$i send ($s) ($m) ($p) ($b)}] $default [$($is)*] $($rest)+)
+    };
+    (
+        @cases $name:ident $how:tt [$($cases:tt)*] $default:tt [$i:tt $($is:tt)*]
+        send($s:expr, $m:expr $(,)?) -> $p:pat => $b:block $($rest:tt)+
+    ) => {
+        $crate::__select!(@cases $name $how [$($cases)* {$i send ($s) ($m) ($p) ($b)}] $default [$($is)*] $($rest)+)
+    };
+    (@cases $name:ident $how:tt $cases:tt [] $is:tt default $(())? => $b:block $(,)?) => {
+        $crate::__select!(@cases $name $how $cases [(None) ($b)] $is)
+    };
+    (@cases $name:ident $how:tt $cases:tt [] $is:tt default $(())? => $b:expr $(,)?) => {
+        $crate::__select!(@cases $name $how $cases [(None) ($b)] $is)
+    };
+    (@cases $name:ident $how:tt $cases:tt [] $is:tt default $(())? => $b:block, $($rest:tt)+) => {
+        $crate::__select!(@cases $name $how $cases [(None) ($b)] $is $($rest)+)
+    };
+    (@cases $name:ident $how:tt $cases:tt [] $is:tt default $(())? => $b:expr, $($rest:tt)+) => {
+        $crate::__select!(@cases $name $how $cases [(None) ($b)] $is $($rest)+)
+    };
+    (@cases $name:ident $how:tt $cases:tt [] $is:tt default $(())? => $b:block $($rest:tt)+) => {
+        $crate::__select!(@cases $name $how $cases [(None) ($b)] $is $($rest)+)
+    };
+    (@cases $name:ident $how:tt $cases:tt [] $is:tt default($t:expr $(,)?) => $b:block $(,)?) => {
+        $crate::__select!(@cases $name $how $cases [(Some($t)) ($b)] $is)
+    };
+    (@cases $name:ident $how:tt $cases:tt [] $is:tt default($t:expr $(,)?) => $b:expr $(,)?) => {
+        $crate::__select!(@cases $name $how $cases [(Some($t)) ($b)] $is)
+    };
+    (@cases $name:ident $how:tt $cases:tt [] $is:tt default($t:expr $(,)?) => $b:block, $($rest:tt)+) => {
+        $crate::__select!(@cases $name $how $cases [(Some($t)) ($b)] $is $($rest)+)
+    };
+    (@cases $name:ident $how:tt $cases:tt [] $is:tt default($t:expr $(,)?) => $b:expr, $($rest:tt)+) => {
+        $crate::__select!(@cases $name $how $cases [(Some($t)) ($b)] $is $($rest)+)
+    };
+    (@cases $name:ident $how:tt $cases:tt [] $is:tt default($t:expr $(,)?) => $b:block $($rest:tt)+) => {
+        $crate::__select!(@cases $name $how $cases [(Some($t)) ($b)] $is $($rest)+)
     };
 
     // What cannot be read.
-    (@cases $name:ident $how:tt $cases:tt [$($default:tt)+] default $($rest:tt)*) => {
-        $crate::__select!(@error "there can be only one `default` case in a `", $name, "!` block")
+    (@cases $name:ident $how:tt $cases:tt $default:tt [] recv $($rest:tt)*) => {
+        $crate::__select!(@error "too many cases in a `", [$name], "!` block: at most 64 are possible")
     };
-    (@cases $name:ident $how:tt $cases:tt $default:tt recv $($rest:tt)*) => {
-        $crate::__select!(@error "a `recv` case of `", $name, "!` is written `recv(receiver) -> pattern => body`")
+    (@cases $name:ident $how:tt $cases:tt $default:tt [] send $($rest:tt)*) => {
+        $crate::__select!(@error "too many cases in a `", [$name], "!` block: at most 64 are possible")
     };
-    (@cases $name:ident $how:tt $cases:tt $default:tt send $($rest:tt)*) => {
-        $crate::__select!(@error "a `send` case of `", $name, "!` is written `send(sender, message) -> pattern => body`")
+    (@cases $name:ident $how:tt $cases:tt [$($default:tt)+] $is:tt default $($rest:tt)*) => {
+        $crate::__select!(@error "there can be only one `default` case in a `", [$name], "!` block")
     };
-    (@cases $name:ident $how:tt $cases:tt $default:tt default $($rest:tt)*) => {
+    (@cases $name:ident $how:tt $cases:tt $default:tt $is:tt recv($r:expr $(,)?) -> $p:pat => $($rest:tt)+) => {
+        $crate::__select!(@error "expected a comma behind the body of a `recv` case of `", [$name], "!`")
+    };
+    (@cases $name:ident $how:tt $cases:tt $default:tt $is:tt send($s:expr, $m:expr $(,)?) -> $p:pat => $($rest:tt)+) => {
+        $crate::__select!(@error "expected a comma behind the body of a `send` case of `", [$name], "!`")
+    };
+    (@cases $name:ident $how:tt $cases:tt $default:tt $is:tt default $(())? => $($rest:tt)+) => {
+        $crate::__select!(@error "expected a comma behind the body of a `default` case of `", [$name], "!`")
+    };
+    (@cases $name:ident $how:tt $cases:tt $default:tt $is:tt default($t:expr $(,)?) => $($rest:tt)+) => {
+        $crate::__select!(@error "expected a comma behind the body of a `default` case of `", [$name], "!`")
+    };
+    (@cases $name:ident $how:tt $cases:tt $default:tt $is:tt recv $($rest:tt)*) => {
+        $crate::__select!(@error "a `recv` case of `", [$name], "!` is written `recv(receiver) -> pattern => body`")
+    };
+    (@cases $name:ident $how:tt $cases:tt $default:tt $is:tt send $($rest:tt)*) => {
         $crate::__select!(
-            @error "a `default` case of `", $name, "!` is written `default => body` or `default(timeout) => body`"
+            @error "a `send` case of `", [$name], "!` is written `send(sender, message) -> pattern => body`"
         )
     };
-    (@cases $name:ident $how:tt $cases:tt $default:tt $t:tt $($rest:tt)*) => {
-        $crate::__select!(@error "expected a `recv`, `send` or `default` case of `", $name, "!`, found `", $t, "`")
+    (@cases $name:ident $how:tt $cases:tt $default:tt $is:tt default $($rest:tt)*) => {
+        $crate::__select!(
+            @error "a `default` case of `", [$name], "!` is written `default => body` or `default(timeout) => body`"
+        )
     };
+    (@cases $name:ident $how:tt $cases:tt $default:tt $is:tt $t:tt $($rest:tt)*) => {
+        $crate::__select!(
+            @error "expected a `recv`, `send` or `default` case of `", [$name], "!`, found `", [$t], "`"
+        )
+    };
+    // Of texts, and of [tokens].
     (@error $($part:tt),+) => {
         ::core::compile_error!(::core::concat!($($crate::__select!(@text $part)),+))
     };
+    (@text [$text:tt]) => { ::core::stringify!($text) };
     (@text $text:literal) => { $text };
-    (@text $text:tt) => { ::core::stringify!($text) };
 
-    (@open $name:ident $how:tt $default:tt [] $arms:tt $case:tt $($cases:tt)*) => {
-        $crate::__select!(@error "too many cases in a `", $name, "!` block: at most 64 are possible")
-    };
-    (@open $name:ident $how:tt $default:tt [$i:tt $($is:tt)*] [$($arms:tt)*] {recv ($r:expr) $p:tt $b:tt} $($cases:tt)*) => {
-        match &$r {
-            handle => {
-                let mut arm = handle.__recv_arm();
-                $crate::__select!(
-                    @open $name $how $default [$($is)*] [$($arms)* {$i arm (recv $p) $b}] $($cases)*
-                )
-            }
-        }
-    };
-    (@open $name:ident $how:tt $default:tt [$i:tt $($is:tt)*] [$($arms:tt)*] {send ($s:expr) $m:tt $p:tt $b:tt} $($cases:tt)*) => {
-        match &$s {
-            handle => {
-                let mut arm = handle.__send_arm();
-                $crate::__select!(
-                    @open $name $how $default [$($is)*] [$($arms)* {$i arm (send $m $p) $b}] $($cases)*
-                )
-            }
-        }
-    };
-    (@open $name:ident $how:tt $default:tt $is:tt [$({$i:tt $arm:ident $head:tt $b:tt})*]) => {
-        match $crate::__select!(@run $how $default [$($arm.arm()),*]) {
-            $($i => $crate::__select!(@finish $arm $head $b),)*
+    (@handle {$i:tt recv ($r:expr) $p:tt $b:tt}) => { &$r };
+    (@handle {$i:tt send ($s:expr) $m:tt $p:tt $b:tt}) => { &$s };
+    (@arm $handles:ident {$i:tt recv $r:tt $p:tt $b:tt}) => { $handles.$i.__recv_arm() };
+    (@arm $handles:ident {$i:tt send $s:tt $m:tt $p:tt $b:tt}) => { $handles.$i.__send_arm() };
+
+    (@select $arms:ident $how:tt $default:tt $({$i:tt $($case:tt)*})*) => {
+        match $crate::__select!(@run $how $default [$($arms.$i.arm()),*]) {
+            $($i => $crate::__select!(@finish $arms $i $($case)*),)*
             _ => $crate::__select!(@default $default),
         }
     };
-
     (@run (blocking $biased:tt) $default:tt $arms:tt) => {
         $crate::__private::select($arms, $biased, $crate::__select!(@wait $default))
     };
@@ -281,13 +346,13 @@ macro_rules! __select {
     (@default []) => { ::core::unreachable!() };
     (@default [$wait:tt ($b:expr)]) => { $b };
 
-    (@finish $arm:ident (recv ($p:pat)) ($b:expr)) => {{
-        let received = $arm.finish();
+    (@finish $arms:ident $i:tt recv $r:tt ($p:pat) ($b:expr)) => {{
+        let received = $arms.$i.finish();
         let $p = received;
         $b
     }};
-    (@finish $arm:ident (send ($m:expr) ($p:pat)) ($b:expr)) => {{
-        let promise = $arm.promise();
+    (@finish $arms:ident $i:tt send $s:tt ($m:expr) ($p:pat) ($b:expr)) => {{
+        let promise = $arms.$i.promise();
         let sent = promise.keep($m);
         let $p = sent;
         $b

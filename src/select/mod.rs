@@ -160,6 +160,8 @@ fn fired(cases: &[Case<'_>], (Done { outcome, arm }, number): (Done, u64)) -> Op
         Outcome::Completed => Fired::Received(number),
         Outcome::Paired => Fired::Promised(Promised::Paired(number)),
         Outcome::Reserved => Fired::Promised(Promised::Reserved),
+        // Of several arms that a close has made possible, this one is the first only by chance.
+        Outcome::Closed if cases.len() > 1 => return None,
         Outcome::Closed if cases[case].dir == Dir::Send => Fired::Promised(Promised::Closed),
         Outcome::Closed => Fired::Closed,
         Outcome::Retry | Outcome::Ready => return None,
@@ -347,13 +349,19 @@ impl<'c> Selectgo<'c> {
         self.cases.iter().filter_map(|case| case.target.as_chan())
     }
 
+    /// When to look again: a timer is due, or the time is over.
     fn limit(&self, deadline: Option<Instant>) -> Option<Instant> {
-        Self::limit_of(self.cases, deadline)
+        self.cases.iter().fold(deadline, |limit, case| sooner(limit, case.target.due()))
     }
 
-    /// When to look again: a timer is due, or the time is over.
-    fn limit_of(cases: &[Case<'_>], deadline: Option<Instant>) -> Option<Instant> {
-        cases.iter().fold(deadline, |limit, case| sooner(limit, case.target.due()))
+    /// The same for who has found a sender whose value is being evaluated: what is over already is passed by, for an end
+    /// that is certain.
+    fn limit_of_meeting(&mut self) -> Option<Instant> {
+        let (deadline, now) = (self.deadline(), Instant::now());
+        // Under a model checker every deadline has passed, and withdrawing is what it is to look at.
+        let comes = |when: &Instant| *when > now || cfg!(gochan_loom);
+        let dues = self.cases.iter().map(|case| case.target.due().filter(comes));
+        dues.fold(deadline.filter(comes), sooner)
     }
 
     /// Parks until an arm has fired, or there is something to look at.
@@ -415,13 +423,9 @@ impl<'c> Selectgo<'c> {
         let sg = &raw const sg;
         // SAFETY: the caller's contract; the sudog stays in this frame until it is withdrawn.
         let panic = unsafe { chan.meet(sg, sender) }.try_fire();
-        // A select that does not want to wait waits here all the same, for an end that is certain.
-        let (deadline, limit) = if self.nonblocking {
-            (None, None)
-        } else {
-            let deadline = self.deadline();
-            (deadline, self.limit(deadline))
-        };
+        // A select that does not want to wait waits here all the same.
+        let limit = if self.nonblocking { None } else { self.limit_of_meeting() };
+        let deadline = if self.nonblocking { None } else { self.deadline() };
         let done = if panic.is_nobody() { wait.park(limit, chan.spin(), || chan.register()) } else { None };
         let done = done.or_else(|| {
             // SAFETY: queued above.
