@@ -36,7 +36,7 @@ impl<T> Receiver<T> {
 
     /// As [`recv_async`](Self::recv_async), owning the receiver.
     #[track_caller]
-    pub fn into_recv_async(self) -> RecvFut<'static, T> {
+    pub fn into_recv_async<'a>(self) -> RecvFut<'a, T> {
         RecvFut::new(Handle::Owned(self), Location::caller())
     }
 
@@ -108,7 +108,7 @@ impl<T> Sender<T> {
 
     /// As [`send_async`](Self::send_async), owning the sender.
     #[track_caller]
-    pub fn into_send_async(self, msg: T) -> SendFut<'static, T> {
+    pub fn into_send_async<'a>(self, msg: T) -> SendFut<'a, T> {
         SendFut::new(Handle::Owned(self), Some(msg), Location::caller())
     }
 

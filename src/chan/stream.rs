@@ -150,7 +150,7 @@ impl<T> Receiver<T> {
 
     /// As [`stream`](Self::stream), owning the receiver.
     #[track_caller]
-    pub fn into_stream(self) -> RecvStream<'static, T> {
+    pub fn into_stream<'a>(self) -> RecvStream<'a, T> {
         RecvStream::new(Handle::Owned(self), Location::caller())
     }
 }
@@ -172,7 +172,7 @@ impl<T> Sender<T> {
 
     /// As [`sink`](Self::sink), owning the sender.
     #[track_caller]
-    pub fn into_sink(self) -> SendSink<'static, T> {
+    pub fn into_sink<'a>(self) -> SendSink<'a, T> {
         SendSink::new(Handle::Owned(self), Location::caller())
     }
 }

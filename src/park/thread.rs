@@ -8,12 +8,17 @@
 use super::{Done, Wait, Waiter};
 use crate::primitive::{AtomicU32, Ordering, hint, thread};
 use std::sync::OnceLock;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Most looks with a pause between them in one wait: about 3 us.
 const MOST_PAUSES: u32 = 40;
 /// Most looks with a yield between them: 20 us if nobody wants the core, time for another thread to be woken up.
 const MOST_YIELDS: u32 = 120;
+/// A yield that takes longer has given the core to somebody with work of his own: on a machine with more to do than cores
+/// every further one would cost a time slice, and a sleep none.
+const SLOW_YIELD: Duration = Duration::from_micros(100);
+/// Waits without yields after a slow one.
+const WAITS_WITHOUT: u32 = 500;
 /// Fewest of either, so that a channel can find out that they pay again. One yield is enough for two threads on one
 /// core, each of which waits for the other.
 const FEWEST: u32 = 3;
@@ -23,6 +28,7 @@ const FEWEST: u32 = 3;
 #[derive(Debug)]
 pub(crate) struct Spin {
     pauses: AtomicU32,
+    /// Beyond the most: so many waits without any are to come.
     yields: AtomicU32,
 }
 
@@ -48,6 +54,10 @@ impl Spin {
             }
             does_not_pay(&self.pauses, pauses);
         }
+        if yields > MOST_YIELDS {
+            self.yields.store(if yields > MOST_YIELDS + 1 { yields - 1 } else { FEWEST }, Ordering::Relaxed);
+            return wait.done();
+        }
         for _ in 0..yields {
             if let Some(done) = wait.done() {
                 pays(&self.yields, yields, MOST_YIELDS);
@@ -56,7 +66,12 @@ impl Spin {
             if passed(deadline) {
                 return None;
             }
+            let start = Instant::now();
             thread::yield_now();
+            if start.elapsed() > SLOW_YIELD {
+                self.yields.store(MOST_YIELDS + WAITS_WITHOUT, Ordering::Relaxed);
+                return wait.done();
+            }
         }
         does_not_pay(&self.yields, yields);
         None

@@ -49,8 +49,10 @@ use std::time::{Duration, Instant};
 /// }
 /// ```
 pub struct Select<'a> {
-    /// The operations and their indices, which grow and are not used twice.
-    cases: SmallVec<[(usize, Case<'a>); INLINE]>,
+    /// The operations. Those that receive get their room when they are selected from.
+    cases: SmallVec<[Case<'a>; INLINE]>,
+    /// Their indices, which grow and are not used twice.
+    indices: SmallVec<[usize; INLINE]>,
     next_index: usize,
     biased: bool,
     /// What the largest value to receive needs.
@@ -128,7 +130,14 @@ impl<'a> Select<'a> {
     /// Makes an empty list. Among several operations that are possible one is chosen at random.
     #[must_use]
     pub fn new() -> Self {
-        Self { cases: SmallVec::new(), next_index: 0, biased: false, needs: Layout::new::<()>(), large: None }
+        Self {
+            cases: SmallVec::new(),
+            indices: SmallVec::new(),
+            next_index: 0,
+            biased: false,
+            needs: Layout::new::<()>(),
+            large: None,
+        }
     }
 
     /// Makes an empty list. Among several operations that are possible the one that was added first is chosen.
@@ -151,7 +160,8 @@ impl<'a> Select<'a> {
     fn add(&mut self, target: Target<'a>, dir: Dir) -> usize {
         let index = self.next_index;
         self.next_index += 1;
-        self.cases.push((index, Case { target, dir, room: std::ptr::null_mut() }));
+        self.cases.push(Case { target, dir, room: std::ptr::null_mut() });
+        self.indices.push(index);
         index
     }
 
@@ -210,19 +220,20 @@ impl<'a> Select<'a> {
     /// ```
     pub fn remove(&mut self, index: usize) {
         assert!(index < self.next_index, "index out of bounds; {index} >= {}", self.next_index);
-        let at = self.cases.iter().position(|(i, _)| *i == index).expect("no operation with this index");
+        let at = self.indices.iter().position(|i| *i == index).expect("no operation with this index");
         // In order, for a biased select.
         self.cases.remove(at);
+        self.indices.remove(at);
     }
 
     fn run(&mut self, patience: Patience, at: &'static Location<'static>) -> Option<SelectedOperation<'a>> {
         let mut slot = if is_small(self.needs) { Slot::Small(SMALL) } else { Slot::Large(self.large_room()) };
         let room = slot.room();
-        let cases: SmallVec<[Case<'a>; INLINE]> = self.cases.iter().map(|(_, case)| Case { room, ..*case }).collect();
+        self.cases.iter_mut().for_each(|case| case.room = room);
         // SAFETY: the room is large enough for every value that may be received.
-        let (case, fired) = unsafe { selectgo(&cases, self.biased, patience, at) }?;
-        let Case { target, dir, .. } = cases[case];
-        Some(SelectedOperation { index: self.cases[case].0, target, dir, fired, slot, _not_send: PhantomData })
+        let (case, fired) = unsafe { selectgo(&self.cases, self.biased, patience, at) }?;
+        let Case { target, dir, .. } = self.cases[case];
+        Some(SelectedOperation { index: self.indices[case], target, dir, fired, slot, _not_send: PhantomData })
     }
 
     /// The room that the select has, unless there is none, or it is too small, or an operation still uses it.
@@ -320,8 +331,7 @@ impl<'a> Select<'a> {
     }
 
     fn watch(&self, patience: Patience, at: &'static Location<'static>) -> Option<usize> {
-        let cases: SmallVec<[Case<'a>; INLINE]> = self.cases.iter().map(|(_, case)| *case).collect();
-        watch::ready(&cases, self.biased, patience, at).map(|case| self.cases[case].0)
+        watch::ready(&self.cases, self.biased, patience, at).map(|case| self.indices[case])
     }
 
     fn require_operations(&self) {
@@ -415,7 +425,7 @@ impl<'a> Select<'a> {
 
 impl Clone for Select<'_> {
     fn clone(&self) -> Self {
-        Self { cases: self.cases.clone(), large: None, ..*self }
+        Self { cases: self.cases.clone(), indices: self.indices.clone(), large: None, ..*self }
     }
 }
 
