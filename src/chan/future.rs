@@ -136,7 +136,7 @@ impl<S> Op<S> {
     pub(super) unsafe fn poll_queued<T>(this: *mut Self, chan: &Hchan<T>, cx: &Context<'_>) -> Poll<Done> {
         // SAFETY: the caller's contract.
         let wait = unsafe { &(*this).wait };
-        if !wait.is_asleep() && wait.done().is_none() {
+        if wait.is_awake() {
             // SAFETY: the caller's contract.
             return unsafe { Self::fall_asleep(this, cx.waker().clone()) };
         }

@@ -4,7 +4,7 @@
 //! outside the lock. When it is polled again with another waker, the waker is changed under the lock of every channel on
 //! which the wait is queued: whoever ends the wait holds one of them.
 
-use super::{ASLEEP, Done, Wait, Waiter};
+use super::{ASLEEP, DONE, Done, PHASE, Wait, Waiter};
 use crate::primitive::Ordering;
 use std::task::Waker;
 
@@ -14,9 +14,11 @@ impl Wait {
         self.fall_asleep(Waiter::Task(waker))
     }
 
-    /// Has the owner fallen asleep? Else a waker that panicked when it was cloned has kept it from that.
-    pub(crate) fn is_asleep(&self) -> bool {
-        self.word.load(Ordering::Relaxed) & ASLEEP != 0
+    /// Is nobody to wake the owner, though the wait has not ended? A waker that panicked when it was cloned has kept it from
+    /// falling asleep then. One look: the end of the wait, which clears ASLEEP, may come at any time.
+    pub(crate) fn is_awake(&self) -> bool {
+        let word = self.word.load(Ordering::Relaxed);
+        word & ASLEEP == 0 && word & PHASE != DONE
     }
 
     /// The waker of a wait that nobody will wake, to be dropped where that does no harm: outside of locks, and when whatever

@@ -215,7 +215,7 @@ impl Going {
     unsafe fn keep_waker(this: *mut Self, cases: &[Case<'_>], cx: &Context<'_>) -> bool {
         // SAFETY: the caller's contract.
         unsafe {
-            if !(*this).wait.is_asleep() {
+            if (*this).wait.is_awake() {
                 Self::fall_asleep(this, cx);
                 return (*this).wait.done().is_none();
             }
