@@ -5,8 +5,8 @@
 //! | OS thread | [`send`](Sender::send) | [`recv`](Receiver::recv) | [`select!`], [`Select`] | [`send_timeout`](Sender::send_timeout), [`recv_timeout`](Receiver::recv_timeout), `default(..)` | [`after`], [`at`], [`tick`] |
 //! | async task, on any executor | [`send_async`](Sender::send_async) | [`recv_async`](Receiver::recv_async), [`stream`](Receiver::stream) | [`select_async!`] | [`send_timeout_async`](Sender::send_timeout_async), [`recv_timeout_async`](Receiver::recv_timeout_async), `default(..)` | the same |
 //!
-//! Both meet on the same channels, by the same handles, at any capacity. (Goroutines are the next row; they are not there
-//! yet.)
+//! Both meet on the same channels, by the same handles, at any capacity. So do goroutines (feature `rt`, module `rt`, which
+//! has begun), for which the first row holds.
 //!
 //! A channel is Go's `hchan`: one short lock, a buffer, and two queues of waiters. A send gives its value to the
 //! receiver that has waited longest, straight into its memory; a receive takes it from the sender that has waited
@@ -96,6 +96,8 @@ pub mod future {
 }
 mod park;
 mod primitive;
+#[cfg(feature = "rt")]
+pub mod rt;
 mod select;
 
 /// What the macros expand to.
@@ -109,4 +111,6 @@ pub use chan::{
     SendError, SendTimeoutError, Sender, TryIter, TryReadyError, TryRecvError, TrySelectError, TrySendError,
     WeakReceiver, WeakSender, after, at, bounded, never, tick, unbounded,
 };
+#[cfg(feature = "rt")]
+pub use rt::go;
 pub use select::{Select, SelectedOperation};

@@ -378,7 +378,14 @@ impl<'a, T> RecvFut<'a, T> {
         Self { what, receiver }
     }
 
-    pub(super) fn receiver(&self) -> &Handle<'a, Receiver<T>> {
+    /// The receiver.
+    #[must_use]
+    pub fn receiver(&self) -> &Receiver<T> {
+        &self.receiver
+    }
+
+    #[cfg(feature = "stream")]
+    pub(super) fn handle(&self) -> &Handle<'a, Receiver<T>> {
         &self.receiver
     }
 
@@ -462,16 +469,25 @@ impl<'a, T> SendFut<'a, T> {
         Self { op, sender }
     }
 
-    pub(super) fn sender(&self) -> &Handle<'a, Sender<T>> {
+    /// The sender.
+    #[must_use]
+    pub fn sender(&self) -> &Sender<T> {
+        &self.sender
+    }
+
+    #[cfg(feature = "stream")]
+    pub(super) fn handle(&self) -> &Handle<'a, Sender<T>> {
         &self.sender
     }
 
     /// Has the value been sent, or come back?
+    #[cfg(feature = "stream")]
     pub(super) fn is_spent(&self) -> bool {
         self.op.sg.spent
     }
 
     /// Another value, after the last is gone.
+    #[cfg(feature = "stream")]
     pub(super) fn load(self: Pin<&mut Self>, value: T) {
         // SAFETY: nothing is moved out.
         let this = unsafe { self.get_unchecked_mut() };

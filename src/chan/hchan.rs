@@ -367,7 +367,9 @@ impl<T> Hchan<T> {
             } else {
                 None
             };
-            (done.or_else(|| self.withdraw(sg)).map(|done| done.outcome), panic)
+            let done = done.or_else(|| self.withdraw(sg));
+            (*(*sg).wait()).over();
+            (done.map(|done| done.outcome), panic)
         }
     }
 

@@ -58,7 +58,7 @@ impl<T> FusedStream for RecvStream<'_, T> {
 
 impl<T> Clone for RecvStream<'_, T> {
     fn clone(&self) -> Self {
-        Self::new(self.fut.receiver().clone(), self.made_at)
+        Self::new(self.fut.handle().clone(), self.made_at)
     }
 }
 
@@ -125,7 +125,7 @@ impl<T> Sink<T> for SendSink<'_, T> {
 
 impl<T> Clone for SendSink<'_, T> {
     fn clone(&self) -> Self {
-        Self::new(self.fut.sender().clone(), self.made_at)
+        Self::new(self.fut.handle().clone(), self.made_at)
     }
 }
 

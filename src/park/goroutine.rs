@@ -2,8 +2,17 @@
 //!
 //! The scheduler hands in a pointer that means something to it and the function that makes it runnable; nothing here
 //! knows what a goroutine is, so the core builds without it.
+//!
+//! Invariant: a goroutine that has set ASLEEP consumes exactly one [`Ready`](super::Ready) if its wait ends. It is switched
+//! out when it does: by parking until then, or, if something else has resumed it (a deadline) and it then finds that the
+//! wait has ended, by switching out once more.
 
+#![cfg_attr(not(feature = "rt"), allow(dead_code))]
+
+use super::{Done, Wait, Waiter};
+use std::cell::Cell;
 use std::ptr::NonNull;
+use std::time::Instant;
 
 /// Names a parked goroutine to the scheduler that owns it. It is consumed exactly once.
 #[derive(Debug)]
@@ -20,13 +29,78 @@ unsafe impl Sync for Goroutine {}
 impl Goroutine {
     /// # Safety
     /// `ready(g)` may be called once, from any thread, at any time after this.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the seam for goroutines"))]
     pub(crate) unsafe fn new(g: NonNull<()>, ready: unsafe fn(NonNull<()>)) -> Self {
         Self { g, ready }
     }
 
-    pub(super) fn ready(self) {
+    /// goready.
+    pub(crate) fn make_ready(self) {
         // SAFETY: by the contract of `new`; `self` is consumed.
         unsafe { (self.ready)(self.g) }
+    }
+}
+
+/// What a scheduler does for the goroutine that runs on this thread.
+#[derive(Debug)]
+pub(crate) struct Scheduler {
+    /// A future is being polled: nothing may park.
+    pub(crate) polling: bool,
+    /// Names it.
+    pub(crate) this: fn() -> Goroutine,
+    /// Switches it out until it is readied, or until the deadline. True if it was readied.
+    pub(crate) switch_out: fn(Option<Instant>) -> bool,
+}
+
+thread_local! {
+    /// While a goroutine runs on this thread, its scheduler. Without a destructor, so that it can be used in others'.
+    static SCHEDULER: Cell<Option<&'static Scheduler>> = const { Cell::new(None) };
+}
+
+/// Who schedules the goroutine that runs on this thread; `None` on a plain thread.
+#[inline]
+pub(crate) fn scheduler() -> Option<&'static Scheduler> {
+    // Without the feature nobody sets one.
+    if cfg!(feature = "rt") { SCHEDULER.get() } else { None }
+}
+
+/// Sets it, and returns what it was.
+pub(crate) fn set_scheduler(scheduler: Option<&'static Scheduler>) -> Option<&'static Scheduler> {
+    SCHEDULER.replace(scheduler)
+}
+
+impl Wait {
+    /// gopark of a goroutine: how the wait ended, or `None` once the deadline has passed; then the caller withdraws, and
+    /// says by [`over`](Self::over) what it found.
+    pub(super) fn park_goroutine(
+        &self,
+        scheduler: &Scheduler,
+        deadline: Option<Instant>,
+        before_sleep: impl FnOnce(),
+    ) -> Option<Done> {
+        if scheduler.polling || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return self.done();
+        }
+        before_sleep();
+        if let Some(done) = self.fall_asleep(Waiter::Goroutine((scheduler.this)())) {
+            return Some(done);
+        }
+        let readied = (scheduler.switch_out)(deadline);
+        self.owed.set(!readied);
+        if readied { self.done() } else { None }
+    }
+
+    /// The wait is on no queue any more. If somebody has ended it, a wake-up may be on its way still, and is awaited.
+    ///
+    /// # Panics
+    /// If it was a wait in a future's poll, and has not ended.
+    #[inline]
+    pub(crate) fn over(&self) {
+        if scheduler().is_some_and(|scheduler| scheduler.polling) && self.done().is_none() {
+            panic!("{} in a future's poll would block its worker: await the _async form instead", self.reason);
+        }
+        if self.owed.replace(false) && self.done().is_some() {
+            let scheduler = scheduler().expect("a goroutine stays one");
+            while !(scheduler.switch_out)(None) {}
+        }
     }
 }

@@ -20,12 +20,15 @@ mod task;
 mod thread;
 
 pub(crate) use alarm::Alarm;
-#[cfg(test)]
+#[cfg(any(test, feature = "rt"))]
 pub(crate) use goroutine::Goroutine;
+#[cfg(feature = "rt")]
+pub(crate) use goroutine::{Scheduler, scheduler, set_scheduler};
 pub(crate) use thread::Spin;
 
 use crate::primitive::{AtomicU32, AtomicU64, Ordering, UnsafeCell};
 use std::any::Any;
+use std::cell::Cell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::sync::OnceLock;
@@ -121,7 +124,6 @@ fn done_word(outcome: Outcome, arm: u16) -> u32 {
 pub(crate) enum Waiter {
     Thread(crate::primitive::thread::Thread),
     Task(std::task::Waker),
-    #[cfg_attr(not(test), expect(dead_code, reason = "the seam for goroutines"))]
     Goroutine(goroutine::Goroutine),
     /// Several, of one locked section: watchers mostly.
     Several(Box<[Ready]>),
@@ -201,7 +203,7 @@ impl Waiter {
         match self {
             Self::Thread(thread) => thread.unpark(),
             Self::Task(waker) => waker.wake(),
-            Self::Goroutine(g) => g.ready(),
+            Self::Goroutine(g) => g.make_ready(),
             // Should one panic, the drop of the slice wakes the rest.
             Self::Several(all) => drop(all),
             Self::Panicked(payload) => {
@@ -260,6 +262,8 @@ pub(crate) struct Wait {
     word: AtomicU32,
     select: bool,
     reason: Reason,
+    /// For the owner, if that is a goroutine: it sleeps no more, and has not been readied.
+    owed: Cell<bool>,
     location: &'static Location<'static>,
     /// When the owner fell asleep, in nanoseconds since the first wait of the process; 0 while it is awake.
     asleep_since: AtomicU64,
@@ -276,6 +280,7 @@ impl Wait {
             asleep_since: AtomicU64::new(0),
             select: reason == Reason::Select,
             reason,
+            owed: Cell::new(false),
             location,
         }
     }

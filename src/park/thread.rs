@@ -92,11 +92,14 @@ fn does_not_pay(count: &AtomicU32, now: u32) {
 }
 
 impl Wait {
-    /// gopark of an OS thread: returns how the wait ended, or `None` once the deadline has passed; then the caller
+    /// gopark of whoever runs here, an OS thread or a goroutine: returns how the wait ended, or `None` once the deadline has passed; then the caller
     /// still has to withdraw the wait under the channel's lock, and may find it ended there.
     ///
     /// `before_sleep` runs once if the thread is really going to sleep.
     pub(crate) fn park(&self, deadline: Option<Instant>, spin: &Spin, before_sleep: impl FnOnce()) -> Option<Done> {
+        if let Some(scheduler) = super::goroutine::scheduler() {
+            return self.park_goroutine(scheduler, deadline, before_sleep);
+        }
         if passed(deadline) {
             return self.done();
         }

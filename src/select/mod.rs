@@ -384,6 +384,7 @@ impl<'c> Selectgo<'c> {
         }
         // SAFETY: queued above.
         let ended = unsafe { unqueue(self.cases, sgs, &raw const wait) };
+        wait.over();
         self.after_park(ended, deadline, panic)
     }
 
@@ -432,6 +433,7 @@ impl<'c> Selectgo<'c> {
             unsafe { chan.dequeue(sg) };
             wait.done()
         });
+        wait.over();
         // SAFETY: the wait is over.
         self.after_park(done.map(|done| (done, unsafe { (*sg).number.get() })), deadline, panic)
     }

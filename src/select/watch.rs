@@ -79,5 +79,6 @@ fn watch(cases: &[Case<'_>], deadline: Option<Instant>, at: &'static Location<'s
         unsafe { chan.dequeue(sgs.add(arm)) };
     }
     let done = done.or_else(|| wait.done());
+    wait.over();
     done.map(|done| usize::from(done.arm)).or(at_once.map(|(arm, _)| arm))
 }
