@@ -1,6 +1,10 @@
-//! gochan between threads, in the names it shares with crossbeam-channel. `Select` is built once and reused.
+//! gochan: between threads in the names it shares with crossbeam-channel (`Select` is built once and reused), between tasks
+//! by the same handles, awaited.
 
-use crate::kinds::{BlockingRx, BlockingTx, BlockingUse, Cap, Payload, Selects, Threads, Timers, Waiter};
+use crate::kinds::{
+    AsyncRx, AsyncTx, AsyncUse, BlockingRx, BlockingTx, BlockingUse, Cap, Payload, Selects, Tasks, Threads, Timers,
+    Waiter,
+};
 use gochan::{Receiver, Select, Sender, after, bounded, select, unbounded};
 
 pub struct Gochan;
@@ -26,6 +30,25 @@ impl<T: Send> BlockingRx<T> for Receiver<T> {
 
 impl Threads for Gochan {
     fn open<T: Payload, U: BlockingUse<T>>(cap: Cap, senders: usize, receivers: usize, user: U) -> Option<U::Out> {
+        let (tx, rx) = channel(cap);
+        Some(user.run(vec![tx; senders], vec![rx; receivers]))
+    }
+}
+
+impl<T: Payload> AsyncTx<T> for Sender<T> {
+    async fn send(&mut self, msg: T) -> bool {
+        self.send_async(msg).await.is_ok()
+    }
+}
+
+impl<T: Payload> AsyncRx<T> for Receiver<T> {
+    async fn recv(&mut self) -> Option<T> {
+        self.recv_async().await.ok()
+    }
+}
+
+impl Tasks for Gochan {
+    fn open<T: Payload, U: AsyncUse<T>>(cap: Cap, senders: usize, receivers: usize, user: U) -> Option<U::Out> {
         let (tx, rx) = channel(cap);
         Some(user.run(vec![tx; senders], vec![rx; receivers]))
     }

@@ -108,7 +108,11 @@ impl Impl {
 
 /// The columns in the order of the tables; Go, a program of its own, follows them.
 pub const IMPLS: &[Impl] = &[
-    Impl::new("gochan").threads::<gochan::Gochan>().selects::<gochan::Gochan>().timers::<gochan::Gochan>(),
+    Impl::new("gochan")
+        .threads::<gochan::Gochan>()
+        .tasks::<gochan::Gochan>()
+        .selects::<gochan::Gochan>()
+        .timers::<gochan::Gochan>(),
     Impl::new("crossbeam")
         .threads::<crossbeam::Crossbeam>()
         .selects::<crossbeam::Crossbeam>()
