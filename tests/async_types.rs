@@ -15,11 +15,12 @@ use gochan::{
 };
 use std::cell::Cell;
 use std::fmt::Debug;
+use std::hint;
 use std::marker::PhantomData;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::MutexGuard;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -393,36 +394,42 @@ fn default_is_taken_at_once_or_not_at_all() {
     assert!(!at_once(send()));
 }
 
-/// Of two channels one has a value at every moment, so default is never taken: not by a task either.
+/// Of two channels one has a value at every moment: first the one, then both, then the other. A task does not take default
+/// either.
 #[test]
 fn default_is_exact() {
     watchdog(|| {
-        let ((tx1, rx1), (tx2, rx2)) = (bounded(1), bounded(1));
-        let done = AtomicBool::new(false);
-        tx1.send(()).unwrap();
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                while !done.load(Ordering::Relaxed) {
-                    tx2.send(()).unwrap();
-                    rx1.recv().unwrap();
-                    tx1.send(()).unwrap();
-                    rx2.recv().unwrap();
-                }
-            });
-            for round in 0..60_000 {
-                // What is taken comes back before the other can go.
-                let seen = at_once(async {
-                    select_async! {
-                        recv(rx1) -> _ => Some(&tx1),
-                        recv(rx2) -> _ => Some(&tx2),
-                        default => None,
+        const BATCH: usize = 1000;
+        let batch: Vec<_> = (0..BATCH).map(|_| (bounded(1), bounded(1))).collect();
+        for _ in 0..60 {
+            batch.iter().for_each(|((tx1, _), _)| tx1.send(()).unwrap());
+            // Both begin a round together where both have a core, but do not wait for ever.
+            let at = [const { AtomicUsize::new(0) }; 2];
+            let meet = |me: usize, round: usize| {
+                at[me].store(round + 1, Ordering::SeqCst);
+                (0..300).take_while(|_| at[1 - me].load(Ordering::SeqCst) <= round).for_each(|_| hint::spin_loop());
+            };
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    for (round, ((_, rx1), (tx2, _))) in batch.iter().enumerate() {
+                        meet(0, round);
+                        tx2.send(()).unwrap();
+                        let _ = rx1.try_recv();
                     }
                 });
-                let tx = seen.unwrap_or_else(|| panic!("nothing was there, in round {round}"));
-                tx.send(()).unwrap();
-            }
-            done.store(true, Ordering::Relaxed);
-        });
+                for (round, ((_, rx1), (_, rx2))) in batch.iter().enumerate() {
+                    meet(1, round);
+                    at_once(async {
+                        select_async! {
+                            recv(rx1) -> _ => {},
+                            recv(rx2) -> _ => {},
+                            default => panic!("there was a value"),
+                        }
+                    });
+                }
+            });
+            batch.iter().for_each(|((_, rx1), (_, rx2))| assert!(rx1.try_iter().chain(rx2.try_iter()).count() < 2));
+        }
     });
 }
 
@@ -537,6 +544,10 @@ fn the_first_poll_is_ready() {
                 assert_eq!(rx.try_recv(), Ok(5));
             }
         }
+        // A sink does not keep what can be sent.
+        let (waiting, mut sink) = (queued(rx.recv_async()), tx.sink());
+        sink.start_send_unpin(7).unwrap();
+        assert_eq!(at_once(waiting), Ok(7));
         tx.close();
         assert!(receives(&rx).iter().all(|receive| receive().is_none()));
         assert!(sends(&tx).iter().all(|send| !send(6)));
