@@ -575,3 +575,17 @@ fn the_first_poll_is_pending() {
     assert!(at_once(due.recv_async()).is_ok());
     drop(queued(due.recv_async()));
 }
+
+/// `closed` awaits close, or the last handle of the other side, and nothing else.
+#[test]
+fn closed_is_for_the_end() {
+    let ((tx, rx), (other_tx, other_rx)) = (bounded(1), bounded::<u8>(1));
+    let mut waits = [queued(tx.closed()), queued(other_rx.closed())];
+    let (clones, dropped) = ((rx.clone(), other_tx.clone()), queued(tx.closed()));
+    tx.try_send(1).unwrap();
+    assert_eq!(rx.try_recv(), Ok(1));
+    drop((clones, dropped));
+    assert!(waits.iter_mut().all(|wait| poll(wait.as_mut()).is_pending()));
+    drop((rx, other_tx));
+    waits.into_iter().for_each(at_once);
+}
