@@ -34,7 +34,7 @@ use super::ring::{Block, Ring};
 use super::section::{Batch, CLOSED, Ended, LEN_MAX, LEN_SHIFT, Locked, READABLE, RecvNow, SendNow, State, WRITABLE};
 use super::waitq::Sudog;
 use crate::debug::{Channel, Waiting};
-use crate::park::{Done, Outcome, Ready, Reason, Spin, Wait};
+use crate::park::{self, Done, Outcome, Ready, Reason, Spin, Wait};
 use crate::primitive::{AtomicBool, AtomicU64, AtomicUsize, Lock, Ordering};
 use std::fmt;
 use std::panic::Location;
@@ -193,8 +193,12 @@ impl<T> Hchan<T> {
         if word & CLOSED != 0 {
             return Err(Refusal::Closed);
         }
-        if word & WRITABLE == 0 && matches!(patience, Patience::Try) {
-            return Err(Refusal::Blocked);
+        if matches!(patience, Patience::Try) {
+            if word & WRITABLE == 0 {
+                return Err(Refusal::Blocked);
+            }
+        } else if self.cap != UNBOUNDED {
+            park::spend();
         }
         let mut state = self.lock.lock();
         // SAFETY: the value is the caller's to give away.
@@ -281,6 +285,9 @@ impl<T> Hchan<T> {
             if matches!(patience, Patience::Try) {
                 return Err(Refusal::Blocked);
             }
+        }
+        if !matches!(patience, Patience::Try) {
+            park::spend();
         }
         let mut state = self.lock.lock();
         // SAFETY: the room is the caller's.

@@ -47,13 +47,27 @@ pub(crate) struct Scheduler {
     pub(crate) polling: bool,
     /// Names it.
     pub(crate) this: fn() -> Goroutine,
-    /// Switches it out until it is readied, or until the deadline. True if it was readied.
-    pub(crate) switch_out: fn(Option<Instant>) -> bool,
+    /// Switches it out until it is readied, or until the deadline. True if it was readied. For the same pair it may also be
+    /// resumed early because it is cancelled.
+    pub(crate) switch_out: fn(Option<Instant>, Option<&Wait>) -> bool,
+    /// Is it to unwind now, instead of waiting?
+    pub(crate) is_cancelled: fn() -> bool,
+    /// Unwinds it.
+    pub(crate) unwind: fn(),
+    /// Its budget is spent: lets others run, if there are any.
+    pub(crate) take_turns: fn(),
 }
+
+/// Operations that could have waited and did not, before others of the worker have their turn.
+#[cfg(feature = "rt")]
+const BUDGET: u32 = 128;
 
 thread_local! {
     /// While a goroutine runs on this thread, its scheduler. Without a destructor, so that it can be used in others'.
     static SCHEDULER: Cell<Option<&'static Scheduler>> = const { Cell::new(None) };
+    /// What is left of the budget of who runs on this thread. Nobody counts a plain thread's.
+    #[cfg(feature = "rt")]
+    static LEFT: Cell<u32> = const { Cell::new(u32::MAX) };
 }
 
 /// Who schedules the goroutine that runs on this thread; `None` on a plain thread.
@@ -63,44 +77,78 @@ pub(crate) fn scheduler() -> Option<&'static Scheduler> {
     if cfg!(feature = "rt") { SCHEDULER.get() } else { None }
 }
 
-/// Sets it, and returns what it was.
+/// Sets it, with a full budget, and returns what it was.
+#[cfg(feature = "rt")]
 pub(crate) fn set_scheduler(scheduler: Option<&'static Scheduler>) -> Option<&'static Scheduler> {
+    LEFT.set(BUDGET);
     SCHEDULER.replace(scheduler)
 }
 
+/// An operation that may wait begins. Goroutines are not preempted: one that never has to wait lets others run once in a
+/// while all the same. Only here, because who sends to an unbounded channel, tries, closes or drops may hold a lock
+/// that those others want.
+#[inline]
+pub(crate) fn spend() {
+    #[cfg(feature = "rt")]
+    match LEFT.get().checked_sub(1) {
+        Some(left) => LEFT.set(left),
+        None => take_turns(),
+    }
+}
+
+#[cfg(feature = "rt")]
+#[cold]
+fn take_turns() {
+    LEFT.set(BUDGET);
+    if let Some(scheduler) = SCHEDULER.get() {
+        (scheduler.take_turns)();
+    }
+}
+
 impl Wait {
-    /// gopark of a goroutine: how the wait ended, or `None` once the deadline has passed; then the caller withdraws, and
-    /// says by [`over`](Self::over) what it found.
+    /// gopark of a goroutine: how the wait ended, or `None` once the deadline has passed or the goroutine is cancelled; then
+    /// the caller withdraws, and says by [`over`](Self::over) what it found.
     pub(super) fn park_goroutine(
         &self,
         scheduler: &Scheduler,
         deadline: Option<Instant>,
         before_sleep: impl FnOnce(),
     ) -> Option<Done> {
-        if scheduler.polling || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        let passed = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        if scheduler.polling || (scheduler.is_cancelled)() || passed() {
             return self.done();
         }
         before_sleep();
         if let Some(done) = self.fall_asleep(Waiter::Goroutine((scheduler.this)())) {
             return Some(done);
         }
-        let readied = (scheduler.switch_out)(deadline);
+        let readied = (scheduler.switch_out)(deadline, Some(self));
         self.owed.set(!readied);
         if readied { self.done() } else { None }
     }
 
-    /// The wait is on no queue any more. If somebody has ended it, a wake-up may be on its way still, and is awaited.
+    /// The wait is on no queue any more. If somebody has ended it, a wake-up may be on its way still, and is awaited. If
+    /// nobody has, and the goroutine is cancelled, it unwinds from here.
     ///
     /// # Panics
     /// If it was a wait in a future's poll, and has not ended.
     #[inline]
     pub(crate) fn over(&self) {
-        if scheduler().is_some_and(|scheduler| scheduler.polling) && self.done().is_none() {
+        if let Some(scheduler) = scheduler() {
+            self.over_in_goroutine(scheduler);
+        }
+    }
+
+    fn over_in_goroutine(&self, scheduler: &Scheduler) {
+        let done = self.done().is_some();
+        if scheduler.polling && !done {
             panic!("{} in a future's poll would block its worker: await the _async form instead", self.reason);
         }
-        if self.owed.replace(false) && self.done().is_some() {
-            let scheduler = scheduler().expect("a goroutine stays one");
-            while !(scheduler.switch_out)(None) {}
+        if self.owed.replace(false) && done {
+            while !(scheduler.switch_out)(None, None) {}
+        }
+        if !done && (scheduler.is_cancelled)() {
+            (scheduler.unwind)();
         }
     }
 }

@@ -22,6 +22,7 @@ mod thread;
 pub(crate) use alarm::Alarm;
 #[cfg(any(test, feature = "rt"))]
 pub(crate) use goroutine::Goroutine;
+pub(crate) use goroutine::spend;
 #[cfg(feature = "rt")]
 pub(crate) use goroutine::{Scheduler, scheduler, set_scheduler};
 pub(crate) use thread::Spin;
@@ -52,6 +53,14 @@ pub enum Reason {
     ChanClose,
     /// `select (no cases)`: for none at all.
     SelectNoCases,
+    /// `sleep`: for a moment to come.
+    Sleep,
+    /// `join`: for the end of a goroutine, or of those of a scope. Go has no such wait.
+    Join,
+    /// `await`: for a future. Go has no such wait.
+    Await,
+    /// `syscall`: for a blocking call on a thread of its own.
+    Syscall,
 }
 
 impl fmt::Display for Reason {
@@ -64,6 +73,10 @@ impl fmt::Display for Reason {
             Self::Select => "select",
             Self::ChanClose => "chan close",
             Self::SelectNoCases => "select (no cases)",
+            Self::Sleep => "sleep",
+            Self::Join => "join",
+            Self::Await => "await",
+            Self::Syscall => "syscall",
         })
     }
 }
@@ -139,6 +152,12 @@ pub(crate) struct Ready(Option<Waiter>);
 impl Ready {
     /// Nobody sleeps: the waiter is still looking, or there is none.
     pub(crate) const NOBODY: Self = Self(None);
+
+    /// The wake-up of somebody who was kept elsewhere than in a [`Wait`].
+    #[cfg(feature = "rt")]
+    pub(crate) fn of(waiter: Waiter) -> Self {
+        Self(Some(waiter))
+    }
 
     /// Both wake-ups.
     #[inline]
@@ -437,4 +456,5 @@ pub(crate) fn forever(reason: Reason, location: &'static Location<'static>, dead
     let wait = Wait::new(reason, location);
     let ended = wait.park(deadline, &Spin::none(), || {});
     debug_assert!(ended.is_none(), "nobody knows this wait");
+    wait.over();
 }

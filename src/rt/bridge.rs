@@ -3,9 +3,10 @@
 //! A waker may be cloned, kept for ever and called from anywhere, so it cannot name a goroutine, which ends. It names a
 //! cell with three states; only who finds it PARKED readies the goroutine, and does so once.
 
-use crate::park::{Goroutine, Scheduler, scheduler, set_scheduler};
+use crate::park::{Goroutine, Reason, Scheduler, Wait, scheduler, set_scheduler};
 use std::cell::UnsafeCell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::mem::ManuallyDrop;
+use std::panic::Location;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -30,6 +31,11 @@ unsafe impl Send for WakeCell {}
 unsafe impl Sync for WakeCell {}
 
 impl WakeCell {
+    /// False if it was woken before.
+    fn park(&self) -> bool {
+        self.state.compare_exchange(EMPTY, PARKED, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
     fn notify(&self) {
         // Release: what was done before is seen by the poll. Acquire: the goroutine's name.
         if self.state.swap(NOTIFIED, Ordering::AcqRel) == PARKED {
@@ -51,11 +57,14 @@ impl Wake for WakeCell {
     }
 }
 
-/// Awaits `future`, parking the goroutine; outside of a goroutine, the thread.
+/// Awaits `future`, parking the goroutine; outside of a goroutine, the thread. Here goroutines use what is written for async:
+/// sockets, HTTP, databases.
+///
+/// If the goroutine is cancelled, the future is dropped.
 ///
 /// # Panics
 ///
-/// If `future` panics; and if it waits, inside its `poll`, with an operation that would park the goroutine.
+/// If `future` panics; and if it waits, inside its `poll` or its `drop`, with an operation that would park the goroutine.
 ///
 /// # Examples
 ///
@@ -67,34 +76,67 @@ impl Wake for WakeCell {
 /// assert_eq!(rx.recv(), Ok(7));
 /// assert_eq!(sent.join().unwrap(), Ok(()));
 /// ```
+#[track_caller]
 pub fn block_on<F: Future>(future: F) -> F::Output {
-    let future = pin!(future);
     match scheduler() {
-        Some(scheduler) => on_goroutine(future, scheduler),
-        None => on_thread(future),
+        Some(scheduler) => {
+            assert!(!scheduler.polling, "block_on in a future's poll would block its worker: await the future instead");
+            on_goroutine(pin!(Bridged(ManuallyDrop::new(future))), scheduler, Location::caller())
+        }
+        None => on_thread(pin!(future)),
     }
 }
 
-fn on_goroutine<F: Future>(mut future: Pin<&mut F>, scheduler: &'static Scheduler) -> F::Output {
+/// A future that is dropped as it is polled: without parking.
+struct Bridged<F>(ManuallyDrop<F>);
+
+impl<F> Bridged<F> {
+    fn inner(self: Pin<&mut Self>) -> Pin<&mut F> {
+        // SAFETY: pinned with us.
+        unsafe { self.map_unchecked_mut(|this| &mut *this.0) }
+    }
+}
+
+impl<F> Drop for Bridged<F> {
+    fn drop(&mut self) {
+        // While unwinding a refusal would abort, and parking is the lesser evil.
+        let _polling = (!thread::panicking()).then(Polling::begin);
+        // SAFETY: dropped once, and not moved before.
+        unsafe { ManuallyDrop::drop(&mut self.0) };
+    }
+}
+
+fn on_goroutine<F: Future>(
+    mut future: Pin<&mut Bridged<F>>,
+    scheduler: &'static Scheduler,
+    at: &'static Location<'static>,
+) -> F::Output {
     let cell = Arc::new(WakeCell { state: AtomicU8::new(EMPTY), parked: UnsafeCell::new(None) });
     let waker = Waker::from(cell.clone());
     let mut cx = Context::from_waker(&waker);
+    let wait = Wait::new(Reason::Await, at);
     loop {
         {
             let _polling = Polling::begin();
-            if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+            if let Poll::Ready(output) = future.as_mut().inner().poll(&mut cx) {
                 return output;
             }
         }
         // SAFETY: not PARKED, so the cell is ours.
         unsafe { *cell.parked.get() = Some((scheduler.this)()) };
-        match cell.state.compare_exchange(EMPTY, PARKED, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => while !(scheduler.switch_out)(None) {},
-            // Woken meanwhile: nobody has our name.
-            // SAFETY: as above.
-            Err(_) => unsafe { *cell.parked.get() = None },
+        if !(scheduler.is_cancelled)() && cell.park() && !(scheduler.switch_out)(None, Some(&wait)) {
+            // Cancelled. Whoever has found the name wakes us, and that is waited for.
+            if cell.state.swap(EMPTY, Ordering::AcqRel) == NOTIFIED {
+                while !(scheduler.switch_out)(None, None) {}
+            }
         }
+        // Nobody has our name now.
+        // SAFETY: not PARKED.
+        unsafe { *cell.parked.get() = None };
         cell.state.store(EMPTY, Ordering::Release);
+        if (scheduler.is_cancelled)() {
+            (scheduler.unwind)();
+        }
     }
 }
 
@@ -121,8 +163,14 @@ fn on_thread<F: Future>(mut future: Pin<&mut F>) -> F::Output {
 /// locals above all, would be seen by the goroutines that run meanwhile.
 pub(super) struct Polling(Option<&'static Scheduler>);
 
-static REFUSE: Scheduler =
-    Scheduler { polling: true, this: || unreachable!("refused"), switch_out: |_| unreachable!("refused") };
+static REFUSE: Scheduler = Scheduler {
+    polling: true,
+    this: || unreachable!("refused"),
+    switch_out: |_, _| unreachable!("refused"),
+    is_cancelled: || false,
+    unwind: || unreachable!("refused"),
+    take_turns: || {},
+};
 
 impl Polling {
     pub(super) fn begin() -> Self {
@@ -133,21 +181,5 @@ impl Polling {
 impl Drop for Polling {
     fn drop(&mut self) {
         set_scheduler(self.0);
-    }
-}
-
-/// A future whose panic is its output.
-pub(super) struct CatchUnwind<F>(pub(super) F);
-
-impl<F: Future> Future for CatchUnwind<F> {
-    type Output = thread::Result<F::Output>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // SAFETY: pinned with us.
-        let future = unsafe { self.map_unchecked_mut(|this| &mut this.0) };
-        match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
-            Ok(polled) => polled.map(Ok),
-            Err(payload) => Poll::Ready(Err(payload)),
-        }
     }
 }

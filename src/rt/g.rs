@@ -1,92 +1,310 @@
 //! G: a goroutine.
 //!
-//! A goroutine starts as a closure, which any worker may take. When it first runs it gets a stack, and from then on is
-//! its worker's: it is resumed there and nowhere else, and its record is touched there and nowhere else, but for the two
-//! words that name it to whoever readies it.
+//! A goroutine starts as a closure in a record, which any worker may take. When it first runs it gets a stack, and from
+//! then on is its worker's: it is resumed there and nowhere else, and what is its `own` is touched there and nowhere else.
+//! Everything else of the record is atomic or was written before it was shared.
+//!
+//! One allocation holds all of it: what the worker knows, the closure, and the end that the handle waits for. The worker
+//! has one reference from the first run to the end, the handle another.
 
+use super::cancel::Cancelled;
+use super::join::End;
+use super::mail::Remote;
+use super::scope::ScopeState;
 use super::worker::Worker;
+use crate::park::Wait;
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 use std::cell::{Cell, UnsafeCell};
+use std::fmt;
 use std::num::NonZeroU64;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
-/// What tells one goroutine from all others of the process.
-pub(super) type Id = NonZeroU64;
+pub(super) type Stack = DefaultStack;
+type Stackful = Coroutine<(), (), (), Stack>;
 
-/// What is known of a goroutine from its start.
-#[derive(Debug)]
-pub(super) struct About {
-    pub(super) id: Id,
-    /// Who started it; `None` for one that a thread started.
-    #[expect(dead_code, reason = "for the dump")]
-    parent: Option<Id>,
-    #[expect(dead_code, reason = "for the dump")]
+/// Which goroutine or task: what is known of it from its start.
+///
+/// # Examples
+///
+/// ```
+/// use gochan::rt;
+///
+/// let spawned = rt::Goroutine::new().name("counter").spawn(|| rt::current().unwrap().to_string());
+/// let id = spawned.id();
+/// assert_eq!(spawned.join().unwrap(), format!("goroutine {id} [counter]"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Identity {
+    id: NonZeroU64,
+    parent: Option<NonZeroU64>,
     spawned_at: &'static Location<'static>,
+    name: Option<Arc<str>>,
 }
 
-impl About {
-    pub(super) fn new(parent: Option<Id>, spawned_at: &'static Location<'static>) -> Self {
+impl Identity {
+    pub(super) fn new(parent: Option<NonZeroU64>, spawned_at: &'static Location<'static>) -> Self {
         static IDS: AtomicU64 = AtomicU64::new(1);
-        let id = Id::new(IDS.fetch_add(1, Ordering::Relaxed)).expect("fewer than 2^64 goroutines");
-        Self { id, parent, spawned_at }
+        let id = NonZeroU64::new(IDS.fetch_add(1, Ordering::Relaxed)).expect("fewer than 2^64 goroutines");
+        Self { id, parent, spawned_at, name: None }
+    }
+
+    pub(super) fn named(mut self, name: Option<Arc<str>>) -> Self {
+        self.name = name;
+        self
+    }
+
+    /// Tells it from all others of the process.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id.get()
+    }
+
+    /// Which goroutine or task started it; `None` if a plain thread did.
+    #[must_use]
+    pub fn parent(&self) -> Option<u64> {
+        self.parent.map(NonZeroU64::get)
+    }
+
+    pub(super) fn key(&self) -> NonZeroU64 {
+        self.id
+    }
+
+    /// Where it was started.
+    #[must_use]
+    pub fn spawned_at(&self) -> &'static Location<'static> {
+        self.spawned_at
+    }
+
+    /// The name that it was given.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 }
 
-/// A goroutine that has not run yet.
-pub(super) struct Fresh {
-    pub(super) about: About,
-    pub(super) stack_size: usize,
-    /// Catches its own panics.
-    pub(super) body: Box<dyn FnOnce() + Send>,
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "goroutine {}", self.id)?;
+        self.name.as_ref().map_or(Ok(()), |name| write!(f, " [{name}]"))
+    }
 }
 
-type Stackful = Coroutine<(), (), (), DefaultStack>;
+/// How a goroutine ended: its value, its panic, or neither because it was cancelled.
+pub(super) type Ended<T> = Result<T, Option<Box<dyn std::any::Any + Send>>>;
 
-/// A goroutine that has run.
+/// A goroutine, whatever its closure is.
+pub(super) trait Body {
+    fn g(&self) -> &G;
+    /// Runs the closure. Called once, on the goroutine's stack; nothing unwinds from it.
+    fn run(&self);
+    /// It will never run, or never again: who waits for its end is told.
+    fn forsake(&self);
+}
+
+/// A goroutine as its handle sees it.
+pub(super) trait Joinable<T> {
+    fn g(&self) -> &G;
+    fn end(&self) -> &End<T>;
+}
+
+pub(super) type SharedBody = Arc<dyn Body + Send + Sync>;
+
+/// All of a goroutine.
+pub(super) struct Record<F, T> {
+    g: G,
+    /// Taken when it runs.
+    closure: UnsafeCell<Option<F>>,
+    end: End<T>,
+}
+
+// SAFETY: the closure is touched by who runs the goroutine, or by the last who has it, and so sent; it need not be `Sync`.
+// The same holds for the value, which the end hands from the goroutine to its handle. `G` says why it may be shared.
+unsafe impl<F: Send, T: Send> Send for Record<F, T> {}
+// SAFETY: as above.
+unsafe impl<F: Send, T: Send> Sync for Record<F, T> {}
+
+impl<F: FnOnce() -> T, T> Record<F, T> {
+    pub(super) fn new(spec: Spec, closure: F) -> Self {
+        Self { g: G::new(spec), closure: UnsafeCell::new(Some(closure)), end: End::new() }
+    }
+}
+
+impl<F: FnOnce() -> T, T> Body for Record<F, T> {
+    fn g(&self) -> &G {
+        &self.g
+    }
+
+    fn run(&self) {
+        // SAFETY: this runs once, and nobody else touches the closure of a goroutine that runs.
+        let closure = unsafe { (*self.closure.get()).take() }.expect("run once");
+        let told_to_end = self.g.is_told_to_end();
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            if told_to_end {
+                // Here, where what the drop waits for parks the goroutine.
+                drop(closure);
+                return None;
+            }
+            Some(closure())
+        }));
+        let ended = match ended {
+            Ok(Some(value)) => Ok(value),
+            Ok(None) => Err(None),
+            Err(payload) if payload.is::<Cancelled>() => Err(None),
+            Err(payload) => Err(Some(payload)),
+        };
+        let unwanted = self.end.set(ended);
+        let panicked = matches!(unwanted, Some(Err(Some(_))));
+        if panicked {
+            let identity = &self.g.identity;
+            eprintln!("{identity}, spawned at {}, has panicked, and nobody joins it", identity.spawned_at());
+        }
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(unwanted)));
+        if let Some(scope) = &self.g.scope {
+            scope.child_ended(panicked);
+        }
+    }
+
+    fn forsake(&self) {
+        if self.g.home().is_none() {
+            // SAFETY: it has not started, and never will.
+            let closure = unsafe { (*self.closure.get()).take() };
+            // What it borrows from a scope is borrowed no more when the scope is told.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(closure)));
+            if let Some(scope) = &self.g.scope {
+                scope.child_ended(false);
+            }
+        }
+        drop(self.end.set(Err(None)));
+    }
+}
+
+impl<F: FnOnce() -> T, T> Joinable<T> for Record<F, T> {
+    fn g(&self) -> &G {
+        &self.g
+    }
+
+    fn end(&self) -> &End<T> {
+        &self.end
+    }
+}
+
+/// What a goroutine is started with, its closure apart.
+pub(super) struct Spec {
+    pub(super) identity: Identity,
+    pub(super) stack_size: usize,
+    /// One that was taken beforehand.
+    pub(super) stack: Option<Stack>,
+    pub(super) scope: Option<Arc<ScopeState>>,
+}
+
+/// What the scheduler knows of a goroutine.
 pub(super) struct G {
-    pub(super) about: About,
-    pub(super) worker: *const Worker,
+    pub(super) identity: Identity,
+    pub(super) stack_size: usize,
+    /// The child of which scope it is.
+    pub(super) scope: Option<Arc<ScopeState>>,
+    /// What others know of its worker, from its first run on.
+    home: AtomicPtr<Remote>,
+    cancelled: AtomicBool,
+    /// Its place among those who live on its worker, which alone writes it; to others it is a hint.
+    pub(super) place: AtomicUsize,
+    pub(super) own: Own,
+}
+
+/// What only its worker touches.
+pub(super) struct Own {
+    stack: Cell<Option<Stack>>,
     coroutine: UnsafeCell<Option<Stackful>>,
     /// How the running goroutine reaches its worker.
     yielder: Cell<*const Yielder<(), ()>>,
-    /// Its deadline has passed, and that is why it was resumed.
-    pub(super) timed_out: Cell<bool>,
+    /// It was resumed because its deadline has passed, or because it is cancelled, and not because it was readied.
+    pub(super) early: Cell<bool>,
+    /// While it is parked and may be resumed early: for what it waits.
+    pub(super) wait: Cell<*const Wait>,
+    /// Was anybody of this thread unwinding when it parked?
+    pub(super) panicking: Cell<bool>,
+    /// It unwinds because it was cancelled.
+    pub(super) unwinding: Cell<bool>,
+    /// How often it was made to.
+    pub(super) unwound: Cell<u8>,
+    /// While it is not 0, it is not made to unwind.
+    pub(super) shields: Cell<u32>,
+    /// The innermost scope that it is in.
+    pub(super) scopes: Cell<*const ScopeState>,
 }
 
 impl G {
-    /// Gives a fresh goroutine its stack. The record stays where it is until the goroutine has ended.
-    pub(super) fn start(fresh: Fresh, worker: *const Worker, stack: DefaultStack) -> *mut Self {
-        let Fresh { about, body, .. } = fresh;
-        let g = Box::into_raw(Box::new(Self {
-            about,
-            worker,
-            coroutine: UnsafeCell::new(None),
-            yielder: Cell::new(ptr::null()),
-            timed_out: Cell::new(false),
-        }));
-        // The record outlives the coroutine, and both stay on this thread.
-        let address = SendPtr(g);
+    fn new(Spec { identity, stack_size, stack, scope }: Spec) -> Self {
+        Self {
+            identity,
+            stack_size,
+            scope,
+            home: AtomicPtr::new(ptr::null_mut()),
+            cancelled: AtomicBool::new(false),
+            place: AtomicUsize::new(usize::MAX),
+            own: Own {
+                stack: Cell::new(stack),
+                coroutine: UnsafeCell::new(None),
+                yielder: Cell::new(ptr::null()),
+                early: Cell::new(false),
+                wait: Cell::new(ptr::null()),
+                panicking: Cell::new(false),
+                unwinding: Cell::new(false),
+                unwound: Cell::new(0),
+                shields: Cell::new(0),
+                scopes: Cell::new(ptr::null()),
+            },
+        }
+    }
+
+    /// Where it lives; `None` before its first run.
+    pub(super) fn home(&self) -> Option<&'static Remote> {
+        // SAFETY: a remote is never freed.
+        unsafe { self.home.load(Ordering::SeqCst).as_ref() }
+    }
+
+    /// Is it, or the scope that it is a child of, cancelled?
+    pub(super) fn is_told_to_end(&self) -> bool {
+        self.cancelled.load(Ordering::SeqCst) || self.scope.as_ref().is_some_and(|scope| scope.is_cancelled())
+    }
+
+    pub(super) fn tell_to_end(&self) {
+        self.cancelled.store(true, Ordering::SeqCst);
+    }
+
+    /// The stack that was taken for it beforehand.
+    pub(super) fn take_stack(&self) -> Option<Stack> {
+        self.own.stack.take()
+    }
+
+    /// Gives a goroutine its stack, and makes it this worker's for good.
+    pub(super) fn start(body: &dyn Body, worker: &Worker, stack: Stack) {
+        let g = body.g();
+        // Sequentially consistent: who cancels it either finds it here, or is seen when it first runs.
+        g.home.store(ptr::from_ref(worker.remote).cast_mut(), Ordering::SeqCst);
+        // SAFETY: only the lifetime changes: the worker keeps the record until the coroutine has ended, or for ever.
+        let body: *const (dyn Body + 'static) = unsafe { std::mem::transmute(ptr::from_ref(body)) };
         let coroutine = Coroutine::with_stack(stack, move |yielder, ()| {
-            let address = address;
             // SAFETY: the record is alive while its coroutine runs.
-            unsafe { (*address.0).yielder.set(yielder) };
-            body();
+            let body = unsafe { &*body };
+            body.g().own.yielder.set(yielder);
+            body.run();
         });
-        // SAFETY: nobody else knows the record yet.
-        unsafe { *(*g).coroutine.get() = Some(coroutine) };
-        g
+        // SAFETY: only its worker touches the coroutine.
+        unsafe { *g.own.coroutine.get() = Some(coroutine) };
     }
 
     /// Runs the goroutine until it switches out. True if it has ended.
     ///
     /// # Safety
     /// Called by its worker, from the worker's own stack.
-    pub(super) unsafe fn resume(this: *mut Self) -> bool {
+    pub(super) unsafe fn resume(&self) -> bool {
         // SAFETY: only its worker touches the coroutine, and never while it runs.
-        let coroutine = unsafe { (*(*this).coroutine.get()).as_mut().expect("resumed after its end") };
+        let coroutine = unsafe { (*self.own.coroutine.get()).as_mut().expect("resumed after its end") };
         matches!(coroutine.resume(()), CoroutineResult::Return(()))
     }
 
@@ -94,20 +312,45 @@ impl G {
     ///
     /// # Safety
     /// Called by the goroutine itself.
-    pub(super) unsafe fn suspend(this: *const Self) {
+    pub(super) unsafe fn suspend(&self) {
         // SAFETY: the yielder lives on the goroutine's stack, below its body.
-        unsafe { (*(*this).yielder.get()).suspend(()) };
+        unsafe { (*self.own.yielder.get()).suspend(()) };
     }
 
-    /// Frees the record, and returns the stack.
+    /// The stack of one that has ended.
     ///
     /// # Safety
-    /// The goroutine has ended, and nobody has its address.
-    pub(super) unsafe fn end(this: *mut Self) -> DefaultStack {
-        // SAFETY: the caller's contract.
-        let this = unsafe { Box::from_raw(this) };
-        this.coroutine.into_inner().expect("ended once").into_stack()
+    /// Called by its worker.
+    pub(super) unsafe fn end(&self) -> Stack {
+        // SAFETY: only its worker touches the coroutine, and it does not run.
+        let coroutine = unsafe { (*self.own.coroutine.get()).take() };
+        coroutine.expect("ended once").into_stack()
     }
 }
 
-struct SendPtr(*mut G);
+impl fmt::Debug for G {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.identity, f)
+    }
+}
+
+/// A goroutine that has not run yet. Dropped, it never will.
+pub(super) struct Fresh(Option<SharedBody>);
+
+impl Fresh {
+    pub(super) fn new(body: SharedBody) -> Self {
+        Self(Some(body))
+    }
+
+    pub(super) fn into_body(mut self) -> SharedBody {
+        self.0.take().expect("until it is dropped")
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        if let Some(body) = &self.0 {
+            body.forsake();
+        }
+    }
+}

@@ -3,30 +3,39 @@
 //! [`go`] starts one. Inside, the same [`send`](crate::Sender::send), [`recv`](crate::Receiver::recv),
 //! [`select!`](crate::select!) and timers park the goroutine instead of blocking the thread, which runs others meanwhile.
 //! Goroutines, threads and tasks meet on the same channels.
-//!
-//! This is the beginning: see [`go`] for what is not there yet.
 
 mod bridge;
+mod builder;
+mod cancel;
 mod g;
+mod join;
+mod latch;
+mod mail;
+mod monitor;
 mod runtime;
+mod scope;
+mod task;
+mod unblock;
 mod worker;
 
 pub use bridge::block_on;
+pub use builder::{Goroutine, SpawnError};
+pub use cancel::shielded;
+pub use g::Identity;
+pub use join::{JoinError, JoinHandle, LocalJoinHandle, ScopedJoinHandle};
+pub use runtime::{Runtime, RuntimeBuilder};
+pub use scope::{Scope, scope};
+pub use unblock::unblock;
 
-use crate::chan::bounded;
-use crate::future::RecvFut;
-use crate::{Receiver, Sender};
+use crate::park;
 use corosensei::stack::{DefaultStack, Stack};
-use g::{About, Fresh};
-use runtime::{Shared, submit, submit_fresh};
-use std::any::Any;
-use std::fmt;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use g::{Record, Spec};
+use runtime::Shared;
+use std::panic::Location;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
-use worker::{Work, current_about, current_worker};
+use worker::{current_goroutine, current_identified, current_identity, current_worker};
 
 /// The stack of a goroutine: address space, of which pages are taken as they are used.
 const STACK_SIZE: usize = 256 * 1024;
@@ -43,9 +52,12 @@ fn is_common(stack: &DefaultStack) -> bool {
 ///
 /// A panic ends the goroutine and is what [`join`](JoinHandle::join) returns.
 ///
-/// **Not there yet:** cancellation, scopes, preemption by a budget (a goroutine that does not park keeps its worker),
-/// names and other stack sizes, a report of overflow (the guard page makes it a SIGSEGV), and a million of them (two
-/// mappings per stack allow some 32,000 at a time on Linux).
+/// [`Goroutine`] is the builder, for a name or another stack; [`scope`] for goroutines that borrow; [`go_local`] for those
+/// that are not `Send`; [`spawn`] for futures.
+///
+/// Goroutines are not preempted: one that computes keeps its worker until it waits, or has done so many operations that could
+/// have made it wait. A blocking call blocks the worker; see [`unblock`]. Outside of a runtime's goroutines and tasks, a
+/// runtime is started for the process, and never shut down.
 ///
 /// # Soundness
 ///
@@ -75,25 +87,43 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let (done, result) = bounded(1);
-    let about = About::new(current_about().map(|about| about.id), Location::caller());
-    let handle = JoinHandle { id: about.id.get(), result, receive: None };
-    submit_fresh(Fresh { about, stack_size: STACK_SIZE, body: body(f, done) });
-    handle
+    Goroutine::new().spawn(f)
 }
 
-fn body<F, T>(f: F, done: Sender<thread::Result<T>>) -> Box<dyn FnOnce() + Send>
+/// Starts a goroutine on this worker: neither the closure nor what it returns need be `Send`, since neither ever leaves this
+/// thread.
+///
+/// # Panics
+///
+/// Outside of a goroutine.
+///
+/// # Examples
+///
+/// ```
+/// use gochan::rt;
+/// use std::rc::Rc;
+///
+/// let sum = rt::run(|| {
+///     let numbers = Rc::new(vec![1, 2, 3]);
+///     let shared = numbers.clone();
+///     rt::go_local(move || shared.iter().sum::<i32>()).join().unwrap()
+/// });
+/// assert_eq!(sum, 6);
+/// ```
+#[track_caller]
+pub fn go_local<F, T>(f: F) -> LocalJoinHandle<T>
 where
-    F: FnOnce() -> T + Send + 'static,
-    T: Send + 'static,
+    F: FnOnce() -> T + 'static,
+    T: 'static,
 {
-    Box::new(move || {
-        let result = catch_unwind(AssertUnwindSafe(f));
-        // If nobody will join, the result is dropped here.
-        let unwanted = done.try_send(result);
-        // Its drop may panic, and nothing is below us to catch that.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(unwanted)));
-    })
+    let at = Location::caller();
+    let worker = current_worker().filter(|_| current_goroutine().is_some());
+    let worker = worker.unwrap_or_else(|| panic!("go_local outside of a goroutine: there is no worker to stay on"));
+    let identity = g::Identity::new(current_identity(), at);
+    let stack_size = worker.shared.stack_size;
+    let record = Arc::new(Record::new(Spec { identity, stack_size, stack: None, scope: None }, f));
+    worker.adopt(record.clone());
+    LocalJoinHandle::new(record)
 }
 
 /// Starts a task on the same workers: a future that any of them may poll. Cheaper than a goroutine, for what is written
@@ -114,32 +144,16 @@ pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
 where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
-    let (done, result) = bounded(1);
-    let about = About::new(current_about().map(|about| about.id), Location::caller());
-    let shared = current_worker().map_or_else(|| Shared::global().clone(), |worker| worker.shared.clone());
-    let schedule = move |runnable| match current_worker() {
-        Some(worker) => worker.push(Work::Task(runnable)),
-        None => shared.inject(Work::Task(runnable)),
-    };
-    let task = async move {
-        let result = bridge::CatchUnwind(future).await;
-        let _ = done.try_send(result);
-    };
-    let (runnable, task) = async_task::spawn(task, schedule);
-    task.detach();
-    submit(Work::Task(runnable));
-    JoinHandle { id: about.id.get(), result, receive: None }
+    task::spawn_on(&Shared::current(), future)
 }
 
-/// Runs `f` as the main goroutine of a runtime of its own, and returns what it returns, as Go's `main` does: what it has
-/// started and not waited for is not waited for here either.
-///
-/// Goroutines that are parked then are left parked, and keep their worker's thread; to end them, close the channels that
-/// they wait on.
+/// Runs `f` as the main goroutine of a runtime of its own, and returns what it returns, as soon as it returns, as Go's
+/// `main` does. What it has started and not waited for is cancelled (see [`JoinHandle::cancel`]), and given a tenth of a
+/// second to unwind; who has not by then is left where he is, and named on stderr.
 ///
 /// # Panics
 ///
-/// If `f` panics, with its payload.
+/// If `f` panics, with its payload; if no thread can be started.
 ///
 /// # Examples
 ///
@@ -163,149 +177,48 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let (done, result) = bounded(1);
-    let shared = Shared::start(runtime::default_workers());
-    let about = About::new(current_about().map(|about| about.id), Location::caller());
-    shared.inject(Work::Fresh(Box::new(Fresh { about, stack_size: STACK_SIZE, body: body(f, done) })));
-    let result = result.recv();
-    shared.shut_down();
-    match result.expect("the main goroutine has ended") {
-        Ok(value) => value,
-        Err(payload) => std::panic::resume_unwind(payload),
-    }
+    Runtime::new().expect("no thread for a worker").run(f)
 }
 
 /// Lets other goroutines run first; outside of a goroutine, other threads. Go's `runtime.Gosched`.
 pub fn yield_now() {
-    if current_about().is_some() {
-        worker::yield_goroutine();
-    } else {
-        thread::yield_now();
+    match park::scheduler() {
+        Some(scheduler) if !scheduler.polling => worker::yield_goroutine(),
+        _ => thread::yield_now(),
     }
 }
 
 /// Parks the goroutine for `duration`; outside of a goroutine, the thread. Go's `time.Sleep`.
-pub fn sleep(duration: Duration) {
-    match Instant::now().checked_add(duration) {
-        Some(until) if current_about().is_some() => worker::sleep_goroutine(until),
-        _ => thread::sleep(duration),
-    }
-}
-
-/// What waits for a goroutine or a task. Dropped, it leaves it to itself.
 ///
-/// It is also a future.
-pub struct JoinHandle<T: 'static> {
-    id: u64,
-    result: Receiver<thread::Result<T>>,
-    /// Once it is awaited.
-    receive: Option<Pin<Box<RecvFut<'static, thread::Result<T>>>>>,
-}
-
-/// Why a goroutine or a task returned nothing.
-pub struct JoinError {
-    id: u64,
-    /// `None`: it was dropped before it ended.
-    payload: Option<Box<dyn Any + Send>>,
-}
-
-impl<T: 'static> JoinHandle<T> {
-    /// Waits for its end, and returns what it returned.
-    ///
-    /// # Errors
-    ///
-    /// [`JoinError`] if it panicked, or was dropped with its runtime before it ran.
-    ///
-    /// ```
-    /// use gochan::go;
-    ///
-    /// assert_eq!(go(|| 7).join().unwrap(), 7);
-    /// let error = go(|| panic!("no")).join().unwrap_err();
-    /// assert_eq!(error.into_panic().downcast_ref(), Some(&"no"));
-    /// ```
-    #[track_caller]
-    pub fn join(self) -> Result<T, JoinError> {
-        Self::outcome(self.id, self.result.recv().ok())
-    }
-
-    /// Has it ended?
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        !self.result.is_empty() || self.result.is_closed()
-    }
-
-    /// Tells it from all others of the process.
-    #[must_use]
-    pub fn id(&self) -> u64 {
-        self.id
-    }
-
-    fn outcome(id: u64, result: Option<thread::Result<T>>) -> Result<T, JoinError> {
-        match result {
-            Some(Ok(value)) => Ok(value),
-            Some(Err(payload)) => Err(JoinError { id, payload: Some(payload) }),
-            None => Err(JoinError { id, payload: None }),
+/// # Panics
+///
+/// In a future's `poll`, which may not wait.
+#[track_caller]
+pub fn sleep(duration: Duration) {
+    let at = Location::caller();
+    match (park::scheduler(), Instant::now().checked_add(duration)) {
+        (None, _) => thread::sleep(duration),
+        (Some(_), until) => {
+            while until.is_none_or(|until| Instant::now() < until) {
+                park::forever(park::Reason::Sleep, at, until);
+            }
         }
     }
 }
 
-impl<T: 'static> Future for JoinHandle<T> {
-    type Output = Result<T, JoinError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        let receive = this.receive.get_or_insert_with(|| Box::pin(this.result.clone().into_recv_async()));
-        receive.as_mut().poll(cx).map(|result| Self::outcome(this.id, result.ok()))
-    }
+/// The goroutine or the task that runs here; `None` on a plain thread.
+#[must_use]
+pub fn current() -> Option<Identity> {
+    current_identified().cloned()
 }
 
-impl JoinError {
-    /// Did it panic?
-    #[must_use]
-    pub fn is_panic(&self) -> bool {
-        self.payload.is_some()
-    }
-
-    /// Was it dropped before it ended?
-    #[must_use]
-    pub fn is_cancelled(&self) -> bool {
-        self.payload.is_none()
-    }
-
-    /// What it panicked with.
-    ///
-    /// # Panics
-    ///
-    /// If it did not panic.
-    #[must_use]
-    pub fn into_panic(self) -> Box<dyn Any + Send> {
-        self.payload.expect("the goroutine did not panic")
-    }
-
-    /// Which it was.
-    #[must_use]
-    pub fn id(&self) -> u64 {
-        self.id
-    }
-}
-
-impl fmt::Debug for JoinError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JoinError").field("id", &self.id).field("is_panic", &self.is_panic()).finish()
-    }
-}
-
-impl fmt::Display for JoinError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let how = if self.is_panic() { "panicked" } else { "was dropped before it ended" };
-        write!(f, "goroutine {} {how}", self.id)
-    }
-}
-
-impl std::error::Error for JoinError {}
-
-impl<T: 'static> fmt::Debug for JoinHandle<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JoinHandle").field("id", &self.id).finish_non_exhaustive()
+/// Goroutines of the runtime that this runs in, else of the process's, that were started and have not ended. While others start
+/// and end, a guess. Go's `runtime.NumGoroutine`.
+#[must_use]
+pub fn num_goroutines() -> usize {
+    match (current_worker(), Shared::global_if_started()) {
+        (Some(worker), _) => worker.shared.num_goroutines(),
+        (None, Some(global)) => global.num_goroutines(),
+        (None, None) => 0,
     }
 }

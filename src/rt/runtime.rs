@@ -1,78 +1,171 @@
-//! A runtime: its workers, and what they share.
+//! A runtime: its workers, what they share, how it begins and how it ends.
+//!
+//! **The end**, in this order:
+//! 1. No work is taken any more. What has not started is dropped by its worker, on a goroutine's stack if it is a closure;
+//!    tasks are woken to be dropped.
+//! 2. Every worker cancels the goroutines that live on it, and goes on scheduling: they may wait while they unwind.
+//! 3. A worker ends when nobody lives on it. So the thread locals of its thread outlive its goroutines.
+//! 4. Whoever is left at the end of the timeout is left: the worker's thread goes on for as long as it has residents,
+//!    and takes nothing with it.
 
-use super::g::Fresh;
-use super::worker::{Remote, Work, Worker, current_worker};
+use super::g::{Fresh, SharedBody};
+use super::latch::Latch;
+use super::mail::{Mail, Remote, count};
+use super::monitor::Monitor;
+use super::task::Tasks;
+use super::worker::{Parts, Work, Worker, current_worker};
+use super::{Goroutine, JoinHandle};
+use crate::park::Reason;
 use crossbeam_deque::{Injector, Steal, Worker as Deque};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use std::fmt;
+use std::io;
+use std::panic::{Location, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long the end of [`run`](super::run), or the drop of a [`Runtime`], waits for goroutines to unwind.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// What the workers of a runtime share.
 pub(super) struct Shared {
     /// Work that was made outside.
     injector: Injector<Work>,
     workers: Box<[&'static Remote]>,
-    pub(super) sleepers: AtomicUsize,
+    sleepers: AtomicUsize,
     /// Workers that look for work.
     searching: AtomicUsize,
     shut_down: AtomicBool,
+    /// Workers whose thread has not ended, and what is set when the last has.
+    alive: AtomicUsize,
+    all_ended: Latch,
+    /// Goroutines that were started from outside.
+    spawned_outside: AtomicU64,
+    /// Goroutines that never ran.
+    pub(super) forsaken: AtomicU64,
+    pub(super) stack_size: usize,
+    pub(super) tasks: Tasks,
+    pub(super) monitor: Monitor,
+    #[cfg(feature = "tokio")]
+    tokio: Option<tokio::runtime::Handle>,
 }
 
 impl Shared {
-    /// Starts a runtime with so many workers.
-    pub(super) fn start(workers: usize) -> Arc<Self> {
-        let parts: Vec<_> = (0..workers).map(|_| Worker::parts()).collect();
+    fn start(options: &RuntimeBuilder) -> io::Result<Arc<Self>> {
+        let workers = options.workers.unwrap_or_else(default_workers);
+        let parts: Vec<Parts> = (0..workers).map(|_| Parts::new()).collect();
         let shared = Arc::new(Self {
             injector: Injector::new(),
-            workers: parts.iter().map(|(_, _, remote)| *remote).collect(),
+            workers: parts.iter().map(|parts| parts.remote).collect(),
             sleepers: AtomicUsize::new(0),
             searching: AtomicUsize::new(0),
             shut_down: AtomicBool::new(false),
+            alive: AtomicUsize::new(workers),
+            all_ended: Latch::new(),
+            spawned_outside: AtomicU64::new(0),
+            forsaken: AtomicU64::new(0),
+            stack_size: options.stack_size.unwrap_or(super::STACK_SIZE),
+            tasks: Tasks::default(),
+            monitor: Monitor::default(),
+            #[cfg(feature = "tokio")]
+            tokio: options.tokio.clone(),
         });
         for (i, parts) in parts.into_iter().enumerate() {
-            let shared = shared.clone();
-            thread::Builder::new()
-                .name(format!("gochan-worker-{i}"))
-                .spawn(move || Worker::new(shared, parts).schedule())
-                .expect("no thread for a worker");
+            let work = shared.clone();
+            let started = thread::Builder::new().name(format!("gochan-worker-{i}")).spawn(move || work.worker(parts));
+            if let Err(error) = started {
+                shared.alive.fetch_sub(workers - i, Ordering::Relaxed);
+                shared.shut_down();
+                return Err(error);
+            }
         }
-        shared
+        Ok(shared)
+    }
+
+    /// A worker's thread.
+    fn worker(self: Arc<Self>, parts: Parts) {
+        #[cfg(feature = "tokio")]
+        let _entered = self.tokio.as_ref().map(tokio::runtime::Handle::enter);
+        Worker::new(self.clone(), parts).schedule();
+        if self.alive.fetch_sub(1, Ordering::AcqRel) == 1 {
+            if let Ok(ready) = self.all_ended.set() {
+                ready.fire();
+            }
+        }
     }
 
     /// The runtime for who is in none.
     pub(super) fn global() -> &'static Arc<Self> {
-        static GLOBAL: OnceLock<Arc<Shared>> = OnceLock::new();
-        GLOBAL.get_or_init(|| Self::start(default_workers()))
+        GLOBAL.get_or_init(|| Self::start(&RuntimeBuilder::default()).expect("no thread for a worker"))
     }
 
-    /// No work is taken any more; a worker ends when no goroutine lives on it.
-    pub(super) fn shut_down(&self) {
+    pub(super) fn global_if_started() -> Option<&'static Arc<Self>> {
+        GLOBAL.get()
+    }
+
+    /// The runtime that this thread is in, else the global one.
+    pub(super) fn current() -> Arc<Self> {
+        current_worker().map_or_else(|| Self::global().clone(), |worker| worker.shared.clone())
+    }
+
+    /// Begins the end.
+    fn shut_down(&self) {
         self.shut_down.store(true, Ordering::SeqCst);
-        for worker in &self.workers {
-            worker.unpark();
-        }
-        // What was not started is dropped.
-        while let Steal::Success(_) | Steal::Retry = self.injector.steal() {}
+        self.drop_injected();
+        self.tasks.wake_all();
+        self.post_to_all(|| Mail::CancelAll);
+        self.monitor.wake();
     }
 
+    /// What was not taken in time is dropped; by whoever comes later, too.
+    fn drop_injected(&self) {
+        loop {
+            match self.injector.steal() {
+                Steal::Success(work) => work.forsake(),
+                Steal::Retry => {}
+                Steal::Empty => return,
+            }
+        }
+    }
+
+    /// Waits for the end. False if somebody is left at the end of the timeout.
+    #[track_caller]
+    fn wait_for_end(&self, timeout: Duration) -> bool {
+        let deadline = Instant::now().checked_add(timeout);
+        self.all_ended.wait(Reason::Join, Location::caller(), deadline)
+    }
+
+    #[inline]
     pub(super) fn is_shut_down(&self) -> bool {
         self.shut_down.load(Ordering::Relaxed)
     }
 
+    pub(super) fn post_to_all(&self, mail: impl Fn() -> Mail) {
+        for worker in &self.workers {
+            worker.post(mail());
+        }
+    }
+
+    pub(super) fn workers(&self) -> &[&'static Remote] {
+        &self.workers
+    }
+
     pub(super) fn inject(&self, work: Work) {
+        if matches!(work, Work::Fresh(_)) {
+            self.spawned_outside.fetch_add(1, Ordering::Relaxed);
+        }
         self.injector.push(work);
         self.wakep();
+        // Either the end sees the work, or this sees the end: `wakep` has a fence.
+        if self.is_shut_down() {
+            self.drop_injected();
+        }
     }
 
     /// A batch of what was made outside: one to run, the rest into the worker's queue.
     pub(super) fn injected(&self, queue: &Deque<Work>) -> Option<Work> {
-        loop {
-            match self.injector.steal_batch_and_pop(queue) {
-                Steal::Success(work) => return Some(work),
-                Steal::Empty => return None,
-                Steal::Retry => {}
-            }
-        }
+        until_known(|| self.injector.steal_batch_and_pop(queue))
     }
 
     /// The other workers, beginning with the next.
@@ -84,19 +177,29 @@ impl Shared {
 
     /// Is there anything for this worker to take?
     pub(super) fn has_work(&self, me: &'static Remote) -> bool {
-        !self.is_shut_down() && (!self.injector.is_empty() || self.others(me).any(|other| !other.stealer.is_empty()))
+        !self.is_shut_down()
+            && (!self.injector.is_empty() || self.others(me).any(Remote::has_to_spare) || !me.mailbox.is_empty())
     }
 
     /// Work has been made visible: wakes a worker, unless one is searching or all are awake.
     pub(super) fn wakep(&self) {
         fence(Ordering::SeqCst);
         if self.sleepers.load(Ordering::Relaxed) > 0 && self.searching.load(Ordering::Relaxed) == 0 {
-            for worker in &self.workers {
-                if worker.wake() {
-                    return;
-                }
-            }
+            self.wake_one();
         }
+    }
+
+    pub(super) fn wake_one(&self) {
+        let _ = self.workers.iter().any(|worker| worker.wake());
+    }
+
+    pub(super) fn begin_sleep(&self) {
+        self.sleepers.fetch_add(1, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+    }
+
+    pub(super) fn end_sleep(&self) {
+        self.sleepers.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// One worker searches at a time.
@@ -107,22 +210,221 @@ impl Shared {
     pub(super) fn stop_searching(&self) {
         self.searching.store(0, Ordering::SeqCst);
     }
+
+    /// Goroutines that were started and have not ended.
+    pub(super) fn num_goroutines(&self) -> usize {
+        let ended = self.workers.iter().map(|worker| worker.ended.load(Ordering::Acquire)).sum::<u64>()
+            + self.forsaken.load(Ordering::Acquire);
+        let spawned = self.workers.iter().map(|worker| worker.spawned.load(Ordering::Acquire)).sum::<u64>()
+            + self.spawned_outside.load(Ordering::Acquire);
+        spawned.saturating_sub(ended) as usize
+    }
 }
 
-/// Work for the runtime that this thread is in, else for the global one.
-pub(super) fn submit(work: Work) {
+static GLOBAL: OnceLock<Arc<Shared>> = OnceLock::new();
+
+/// Tries again until somebody else is not in the way.
+pub(super) fn until_known<T>(mut steal: impl FnMut() -> Steal<T>) -> Option<T> {
+    loop {
+        match steal() {
+            Steal::Success(work) => return Some(work),
+            Steal::Empty => return None,
+            Steal::Retry => std::hint::spin_loop(),
+        }
+    }
+}
+
+/// Starts a goroutine on the runtime that this thread is in, else on the global one.
+pub(super) fn submit_fresh(body: SharedBody) {
+    let work = Work::Fresh(Fresh::new(body));
     match current_worker() {
-        Some(worker) => worker.push(work),
+        Some(worker) => {
+            count(&worker.remote.spawned);
+            worker.push(work);
+        }
         None => Shared::global().inject(work),
     }
 }
 
-pub(super) fn submit_fresh(fresh: Fresh) {
-    submit(Work::Fresh(Box::new(fresh)));
-}
-
 /// `GOCHAN_WORKERS`, else what the machine, and the process's share of it, can run at once.
-pub(super) fn default_workers() -> usize {
+fn default_workers() -> usize {
     let asked = std::env::var("GOCHAN_WORKERS").ok().and_then(|workers| workers.parse().ok()).filter(|n| *n > 0);
     asked.unwrap_or_else(|| thread::available_parallelism().map_or(1, Into::into))
+}
+
+/// How a [`Runtime`] is made.
+///
+/// # Examples
+///
+/// ```
+/// use gochan::rt::Runtime;
+///
+/// # fn main() -> std::io::Result<()> {
+/// let runtime = Runtime::builder().workers(1).stack_size(64 * 1024).build()?;
+/// assert_eq!(runtime.go(|| 7).join().unwrap(), 7);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "a builder does nothing until it builds"]
+pub struct RuntimeBuilder {
+    workers: Option<usize>,
+    stack_size: Option<usize>,
+    #[cfg(feature = "tokio")]
+    tokio: Option<tokio::runtime::Handle>,
+}
+
+impl RuntimeBuilder {
+    /// The number of worker threads. By default what the environment variable `GOCHAN_WORKERS` says, else what the process
+    /// may run at once: its cores, or less where a cgroup limits it. Go's `GOMAXPROCS`.
+    ///
+    /// # Panics
+    ///
+    /// If it is 0.
+    pub fn workers(mut self, workers: usize) -> Self {
+        assert!(workers > 0, "a runtime needs a worker");
+        self.workers = Some(workers);
+        self
+    }
+
+    /// The size of a goroutine's stack in bytes, where its [builder](Goroutine) says nothing else: 256 KiB by default.
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.stack_size = Some(bytes);
+        self
+    }
+
+    /// The workers enter this tokio runtime, so that what needs one (its sockets and timers) works in goroutines and tasks.
+    /// It must be driven by threads of its own.
+    #[cfg(feature = "tokio")]
+    pub fn tokio(mut self, handle: tokio::runtime::Handle) -> Self {
+        self.tokio = Some(handle);
+        self
+    }
+
+    /// Starts the workers.
+    ///
+    /// # Errors
+    ///
+    /// If a thread cannot be started.
+    pub fn build(self) -> io::Result<Runtime> {
+        Shared::start(&self).map(|shared| Runtime { shared })
+    }
+}
+
+/// Workers that run goroutines and tasks. Dropped, it shuts down.
+///
+/// Most programs need none of their own: [`run`](super::run) makes one, and outside of any there is one for the process.
+///
+/// # Examples
+///
+/// ```
+/// use gochan::rt::Runtime;
+/// use std::time::Duration;
+///
+/// # fn main() -> std::io::Result<()> {
+/// let runtime = Runtime::new()?;
+/// let task = runtime.spawn(async { 7 });
+/// assert_eq!(task.join().unwrap(), 7);
+/// assert!(runtime.shutdown_timeout(Duration::from_secs(1)));
+/// # Ok(())
+/// # }
+/// ```
+pub struct Runtime {
+    shared: Arc<Shared>,
+}
+
+impl Runtime {
+    /// A runtime as the environment wants it.
+    ///
+    /// # Errors
+    ///
+    /// If a thread cannot be started.
+    pub fn new() -> io::Result<Self> {
+        Self::builder().build()
+    }
+
+    /// A runtime with options.
+    pub fn builder() -> RuntimeBuilder {
+        RuntimeBuilder::default()
+    }
+
+    /// Starts a goroutine here; see [`go`](super::go).
+    #[track_caller]
+    pub fn go<F, T>(&self, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        Goroutine::new().on(&self.shared).spawn(f)
+    }
+
+    /// Starts a task here; see [`spawn`](super::spawn).
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        super::task::spawn_on(&self.shared, future)
+    }
+
+    /// Runs `f` as a goroutine here, and waits for what it returns.
+    ///
+    /// # Panics
+    ///
+    /// If `f` panics, with its payload.
+    #[track_caller]
+    pub fn run<F, T>(&self, f: F) -> T
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        match self.go(f).join() {
+            Ok(value) => value,
+            Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Goroutines that were started and have not ended. While others start and end, a guess.
+    #[must_use]
+    pub fn num_goroutines(&self) -> usize {
+        self.shared.num_goroutines()
+    }
+
+    /// Shuts down: takes nothing more, drops what has not started and all tasks, and cancels all goroutines (see
+    /// [`JoinHandle::cancel`]). Returns when they have ended, or after the timeout. False if some are left then: they are left
+    /// where they are, with their threads, and nothing that they hold is dropped.
+    #[track_caller]
+    pub fn shutdown_timeout(self, timeout: Duration) -> bool {
+        self.shut_down(timeout)
+    }
+
+    #[track_caller]
+    fn shut_down(&self, timeout: Duration) -> bool {
+        self.shared.shut_down();
+        // Who lives here would wait for himself.
+        let is_own = current_worker().is_some_and(|worker| Arc::ptr_eq(&worker.shared, &self.shared));
+        !is_own && self.shared.wait_for_end(timeout)
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        if self.shared.is_shut_down() {
+            return;
+        }
+        if !self.shut_down(PATIENCE) {
+            let left = self.shared.workers.iter().map(|worker| worker.residents.load(Ordering::Relaxed)).sum::<usize>();
+            eprintln!(
+                "a runtime ended, and {left} of its goroutines have not within {} ms: they are left where they are",
+                PATIENCE.as_millis()
+            );
+        }
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime").field("workers", &self.shared.workers.len()).finish_non_exhaustive()
+    }
 }

@@ -7,24 +7,33 @@
 //! - `fresh`: closures and tasks, which other workers may steal.
 //! - the injector, what other workers have, and then sleep.
 //!
-//! Goroutines that are readied from elsewhere come through the inbox.
+//! Before all of these come timers that are due, and the inbox, through which goroutines come that are readied elsewhere.
 //!
 //! **Nobody sleeps beside work.** Who makes work first makes it visible, then (after a sequentially consistent fence) looks
 //! for sleepers. Who goes to sleep first says that he sleeps, then (after such a fence) looks for work. One of the two sees
-//! the other. Of several sleepers one is woken at a time, and wakes the next if it finds work (`wakep`).
+//! the other. Of several sleepers one is woken at a time, and wakes the next if it finds work (`wakep`). The one fresh
+//! closure that a worker will start next is not work for others, unless it is stuck: chains in which each goroutine starts
+//! the next stay where they are.
+//!
+//! **Where goroutines live.** Once started they stay, so they are spread when they start: a worker that has a burst of fresh
+//! work and more residents than another sends half of the surplus there.
 
 use super::bridge::Polling;
-use super::g::{About, Fresh, G};
-use super::runtime::Shared;
-use crate::park::{Goroutine, Scheduler, set_scheduler};
-use corosensei::stack::DefaultStack;
-use crossbeam_deque::{Steal, Stealer, Worker as Deque};
-use parking::{Parker, Unparker};
+use super::cancel;
+use super::g::{Body, Fresh, G, Identity, Stack};
+use super::mail::{Mail, ReadyG, Remote, count};
+use super::runtime::{Shared, until_known};
+use super::task;
+use crate::park::{Goroutine, Scheduler, Wait, set_scheduler};
+use crossbeam_deque::Worker as Deque;
+use parking::Parker;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU64;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicBool, Ordering, fence};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Hops from one runnext to the next before the others have their turn.
@@ -35,75 +44,69 @@ const TURNS_PER_CLOCK: u32 = 16;
 const TURNS_PER_FRESH: u32 = 61;
 /// Looks for work before sleeping: a few microseconds, in which a peer that is awake answers.
 const LOOKS: u32 = 64;
+/// By so many residents workers may differ before a burst is shared.
+const SLACK: usize = 4;
 /// Stacks that are kept for the next goroutines.
 const SPARE_STACKS: usize = 1024;
 
 /// What any worker may take.
 pub(super) enum Work {
-    Fresh(Box<Fresh>),
+    Fresh(Fresh),
     Task(async_task::Runnable),
 }
 
-/// What others know of a worker. Made once and never freed: a goroutine names it to whoever readies it.
-pub(super) struct Remote {
-    /// Started goroutines that were readied elsewhere.
-    inbox: Mutex<Vec<ReadyG>>,
-    has_mail: AtomicBool,
-    asleep: AtomicBool,
-    unparker: Unparker,
-    pub(super) stealer: Stealer<Work>,
-}
-
-/// A goroutine that is to be run by its worker.
-struct ReadyG(*mut G);
-
-// SAFETY: it is handed to its worker, which alone touches it.
-unsafe impl Send for ReadyG {}
-
-impl Remote {
-    fn post(&self, g: *mut G) {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).push(ReadyG(g));
-        self.has_mail.store(true, Ordering::Release);
-        fence(Ordering::SeqCst);
-        self.wake();
-    }
-
-    /// Wakes the worker if it sleeps. True if it did.
-    pub(super) fn wake(&self) -> bool {
-        let slept = self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::AcqRel);
-        if slept {
-            self.unparker.unpark();
+impl Work {
+    /// It is not run any more.
+    pub(super) fn forsake(self) {
+        match self {
+            Self::Fresh(fresh) => drop(fresh),
+            Self::Task(runnable) => task::forsake(runnable),
         }
-        slept
-    }
-
-    pub(super) fn unpark(&self) {
-        self.unparker.unpark();
     }
 }
 
 /// A goroutine's deadline: the moment, and a number that tells those of one moment apart.
 type Timer = (Instant, u64);
 
+/// What a worker is made of, and what others know of it.
+pub(super) struct Parts {
+    fresh: Deque<Work>,
+    parker: Parker,
+    pub(super) remote: &'static Remote,
+}
+
+impl Parts {
+    pub(super) fn new() -> Self {
+        let (fresh, parker) = (Deque::new_fifo(), Parker::new());
+        let remote = Box::leak(Box::new(Remote::new(parker.unparker(), fresh.stealer())));
+        Self { fresh, parker, remote }
+    }
+}
+
 /// A worker, as its own thread sees it.
 pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) remote: &'static Remote,
     fresh: Deque<Work>,
-    runnext: Cell<*mut G>,
-    ready: RefCell<VecDeque<*mut G>>,
+    runnext: Cell<*const G>,
+    ready: RefCell<VecDeque<*const G>>,
     /// Who waits for what moment; each is taken out by its goroutine, or fires.
-    timers: RefCell<BTreeMap<Timer, *mut G>>,
+    timers: RefCell<BTreeMap<Timer, *const G>>,
     timer_count: Cell<u64>,
-    current: Cell<*mut G>,
+    /// The running goroutine.
+    current: Cell<*const G>,
+    /// Who runs: the goroutine, or the task that is polled.
+    identity: Cell<*const Identity>,
     parker: Parker,
-    stacks: RefCell<Vec<DefaultStack>>,
+    stacks: RefCell<Vec<Stack>>,
     /// Started goroutines that have not ended.
-    residents: Cell<usize>,
+    residents: RefCell<Vec<Arc<dyn Body>>>,
     chain: Cell<u32>,
     turn: Cell<u32>,
     /// It has slept since it last found work.
     woken: Cell<bool>,
+    /// Somebody is cancelled who could not be told from a neighbour that unwinds.
+    deferred: Cell<bool>,
 }
 
 thread_local! {
@@ -119,25 +122,62 @@ pub(super) fn current_worker<'a>() -> Option<&'a Worker> {
     unsafe { WORKER.get().as_ref() }
 }
 
-/// What is known of the goroutine that runs on this thread.
-pub(super) fn current_about<'a>() -> Option<&'a About> {
-    let g = current_worker()?.current.get();
-    // SAFETY: the running goroutine's record is alive.
-    unsafe { g.as_ref() }.map(|g| &g.about)
+/// The goroutine that runs on this thread.
+pub(super) fn current_goroutine<'a>() -> Option<&'a G> {
+    // SAFETY: the running goroutine's record is alive, and used by what it calls.
+    unsafe { current_worker()?.current.get().as_ref() }
 }
 
-static SCHEDULER: Scheduler = Scheduler { polling: false, this, switch_out };
+/// The goroutine or task that runs on this thread.
+pub(super) fn current_identified<'a>() -> Option<&'a Identity> {
+    // SAFETY: as above; for a task, while it is polled.
+    unsafe { current_worker()?.identity.get().as_ref() }
+}
 
-fn running() -> (&'static Worker, *mut G) {
-    // SAFETY: called by a goroutine, on its worker, which outlives it.
-    let worker = unsafe { &*WORKER.get() };
-    (worker, worker.current.get())
+/// Its number.
+pub(super) fn current_identity() -> Option<NonZeroU64> {
+    current_identified().map(Identity::key)
+}
+
+/// While a task is polled, it is who runs.
+pub(super) struct Current(*const Identity);
+
+/// # Panics
+/// Never: on a thread without a worker it does nothing.
+pub(super) fn polling_as(identity: *const Identity) -> Current {
+    Current(current_worker().map_or(ptr::null(), |worker| worker.identity.replace(identity)))
+}
+
+impl Drop for Current {
+    fn drop(&mut self) {
+        if let Some(worker) = current_worker() {
+            worker.identity.set(self.0);
+        }
+    }
+}
+
+static SCHEDULER: Scheduler = Scheduler {
+    polling: false,
+    this,
+    switch_out,
+    is_cancelled: cancel::is_cancelled,
+    unwind: cancel::unwind,
+    take_turns,
+};
+
+/// The running goroutine and its worker. Called by it only.
+pub(super) fn running<'a>() -> (&'a Worker, &'a G) {
+    // SAFETY: the worker outlives its goroutines, and a running goroutine's record is alive.
+    unsafe {
+        let worker = &*WORKER.get();
+        (worker, &*worker.current.get())
+    }
 }
 
 fn this() -> Goroutine {
     let (_, g) = running();
     // SAFETY: a goroutine is readied once per park, and its record lives until it has consumed that.
-    unsafe { Goroutine::new(NonNull::new(g).expect("a goroutine runs").cast(), ready) }
+    unsafe { Goroutine::new(NonNull::from(g).cast(), ready) }
 }
 
 /// goready: the goroutine can run again.
@@ -145,30 +185,31 @@ fn this() -> Goroutine {
 /// # Safety
 /// `g` is a started goroutine that is switched out, or about to be, until this.
 unsafe fn ready(g: NonNull<()>) {
-    let g = g.cast::<G>().as_ptr();
+    let g: *const G = g.cast().as_ptr();
     // SAFETY: the record lives until the goroutine has consumed this.
-    let owner = unsafe { (*g).worker };
+    let home = unsafe { (*g).home() }.expect("it has started");
     match current_worker() {
-        Some(worker) if ptr::eq(worker, owner) => worker.ready_here(g),
-        // SAFETY: a worker outlives its goroutines. Only its remote is used.
-        _ => unsafe { (*owner).remote }.post(g),
+        Some(worker) if ptr::eq(worker.remote, home) => worker.ready_here(g),
+        _ => home.post(Mail::Ready(ReadyG(g))),
     }
 }
 
-/// Switches the running goroutine out until it is readied (true), or the deadline has passed (false).
-fn switch_out(deadline: Option<Instant>) -> bool {
+/// Switches the running goroutine out until it is readied (true), or the deadline has passed (false). One that says for
+/// what it waits may also be resumed early because it is cancelled (false).
+fn switch_out(deadline: Option<Instant>, wait: Option<&Wait>) -> bool {
     let (worker, g) = running();
     let timer = deadline.map(|when| worker.set_timer(when, g));
+    let own = &g.own;
+    own.early.set(false);
+    own.panicking.set(thread::panicking());
+    own.wait.set(wait.map_or(ptr::null(), ptr::from_ref));
     // SAFETY: it is the running goroutine that calls.
-    unsafe {
-        (*g).timed_out.set(false);
-        G::suspend(g);
-        let timed_out = (*g).timed_out.get();
-        if let Some(timer) = timer {
-            worker.timers.borrow_mut().remove(&timer);
-        }
-        !timed_out
+    unsafe { g.suspend() };
+    own.wait.set(ptr::null());
+    if let Some(timer) = timer {
+        worker.timers.borrow_mut().remove(&timer);
     }
+    !own.early.get()
 }
 
 /// Lets the others of this worker run first.
@@ -176,68 +217,54 @@ pub(super) fn yield_goroutine() {
     let (worker, g) = running();
     worker.ready.borrow_mut().push_back(g);
     // SAFETY: it is the running goroutine that calls.
-    unsafe { G::suspend(g) };
+    unsafe { g.suspend() };
+    if cancel::is_cancelled() {
+        cancel::unwind();
+    }
 }
 
-/// Sleeps until a moment.
-pub(super) fn sleep_goroutine(until: Instant) {
-    while Instant::now() < until {
-        switch_out(Some(until));
+/// The running goroutine has had its share.
+fn take_turns() {
+    let (worker, _) = running();
+    if worker.has_others() || cancel::is_cancelled() {
+        yield_goroutine();
     }
 }
 
 impl Worker {
-    /// A worker and what others know of it.
-    pub(super) fn parts() -> (Deque<Work>, Parker, &'static Remote) {
-        let fresh = Deque::new_fifo();
-        let parker = Parker::new();
-        let remote = Box::leak(Box::new(Remote {
-            inbox: Mutex::new(Vec::new()),
-            has_mail: AtomicBool::new(false),
-            asleep: AtomicBool::new(false),
-            unparker: parker.unparker(),
-            stealer: fresh.stealer(),
-        }));
-        (fresh, parker, remote)
-    }
-
-    pub(super) fn new(shared: Arc<Shared>, (fresh, parker, remote): (Deque<Work>, Parker, &'static Remote)) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, Parts { fresh, parker, remote }: Parts) -> Self {
         Self {
             shared,
             remote,
             fresh,
-            runnext: Cell::new(ptr::null_mut()),
-            ready: RefCell::new(VecDeque::new()),
+            runnext: Cell::new(ptr::null()),
+            ready: RefCell::default(),
             timers: RefCell::default(),
             timer_count: Cell::new(0),
-            current: Cell::new(ptr::null_mut()),
+            current: Cell::new(ptr::null()),
+            identity: Cell::new(ptr::null()),
             parker,
-            stacks: RefCell::new(Vec::new()),
-            residents: Cell::new(0),
+            stacks: RefCell::default(),
+            residents: RefCell::default(),
             chain: Cell::new(0),
             turn: Cell::new(0),
             woken: Cell::new(false),
+            deferred: Cell::new(false),
         }
     }
 
     /// The thread's main: schedule, until the runtime shuts down and no goroutine lives here any more.
     pub(super) fn schedule(&self) {
         WORKER.set(self);
-        while !(self.shared.is_shut_down() && self.residents.get() == 0) {
+        while !(self.shared.is_shut_down() && self.has_ended()) {
             match self.find_runnable() {
                 Found::G(g) => self.execute(g),
                 Found::Work(work) => {
                     // Who was woken for one piece of work wakes the next worker for the rest.
-                    if self.woken.replace(false) && (!self.fresh.is_empty() || self.shared.has_work(self.remote)) {
+                    if self.woken.replace(false) && (self.fresh.len() > 1 || self.shared.has_work(self.remote)) {
                         self.shared.wakep();
                     }
-                    match work {
-                        Work::Fresh(fresh) => self.start(*fresh),
-                        Work::Task(task) => {
-                            let _polling = Polling::begin();
-                            task.run();
-                        }
-                    }
+                    self.run(work);
                 }
                 Found::Nothing => self.stop(),
             }
@@ -245,80 +272,211 @@ impl Worker {
         WORKER.set(ptr::null());
     }
 
-    /// Work of any kind, made on this worker.
-    pub(super) fn push(&self, work: Work) {
-        self.fresh.push(work);
-        self.shared.wakep();
+    /// Is there nobody left, and nobody to come?
+    fn has_ended(&self) -> bool {
+        self.residents.borrow().is_empty()
+            && self.fresh.is_empty()
+            && self.remote.mailbox.is_empty()
+            && !self.remote.has_mail()
     }
 
-    fn ready_here(&self, g: *mut G) {
+    fn run(&self, work: Work) {
+        match work {
+            Work::Fresh(fresh) => {
+                if !self.fresh.is_empty() {
+                    self.share();
+                }
+                self.start(fresh);
+            }
+            Work::Task(runnable) if self.shared.is_shut_down() => task::forsake(runnable),
+            Work::Task(runnable) => {
+                let _polling = Polling::begin();
+                runnable.run();
+            }
+        }
+    }
+
+    /// Work of any kind, made on this worker. One piece is what this worker does next; more are work for others.
+    pub(super) fn push(&self, work: Work) {
+        self.fresh.push(work);
+        if self.fresh.len() > 1 {
+            self.shared.wakep();
+        } else {
+            self.shared.monitor.begin(&self.shared);
+        }
+    }
+
+    /// For the worker `home`, if others do not take it before.
+    pub(super) fn push_near(&self, home: &'static Remote, work: Work) {
+        if ptr::eq(home, self.remote) {
+            return self.push(work);
+        }
+        home.mailbox.push(work);
+        std::sync::atomic::fence(Ordering::SeqCst);
+        home.wake();
+    }
+
+    fn ready_here(&self, g: *const G) {
         let old = self.runnext.replace(g);
         if !old.is_null() {
             self.ready.borrow_mut().push_back(old);
         }
     }
 
+    /// Is there anybody to let run?
+    fn has_others(&self) -> bool {
+        !self.runnext.get().is_null()
+            || !self.ready.borrow().is_empty()
+            || !self.fresh.is_empty()
+            || self.remote.has_mail()
+            || !self.remote.mailbox.is_empty()
+            || self.timers.borrow().first_key_value().is_some_and(|((when, _), _)| *when <= Instant::now())
+    }
+
     fn find_runnable(&self) -> Found {
         let turn = self.turn.get().wrapping_add(1);
         self.turn.set(turn);
+        self.remote.turns.store(turn, Ordering::Relaxed);
+        if self.remote.is_stuck.load(Ordering::Relaxed) {
+            self.remote.is_stuck.store(false, Ordering::Relaxed);
+        }
         if turn % TURNS_PER_CLOCK == 0 {
             self.run_timers();
         }
-        self.read_mail();
+        if self.remote.has_mail() {
+            self.read_mail();
+        }
         if turn % TURNS_PER_FRESH == 0 {
-            if let Some(work) = self.shared.injected(&self.fresh).or_else(|| self.fresh.pop()) {
+            if let Some(work) = self.shared.injected(&self.fresh).or_else(|| self.take_fresh()) {
                 return Found::Work(work);
             }
         }
         let next = self.runnext.get();
         if !next.is_null() && (self.chain.get() < LONGEST_CHAIN || self.ready.borrow().is_empty()) {
             self.chain.set(self.chain.get() + 1);
-            self.runnext.set(ptr::null_mut());
+            self.runnext.set(ptr::null());
             return Found::G(next);
         }
         self.chain.set(0);
         if !next.is_null() {
-            self.runnext.set(ptr::null_mut());
+            self.runnext.set(ptr::null());
             self.ready.borrow_mut().push_back(next);
         }
         let first = self.ready.borrow_mut().pop_front();
         match first {
             Some(g) => Found::G(g),
-            None => match self.fresh.pop().or_else(|| self.steal()) {
+            None => match self.take_fresh().or_else(|| self.steal()) {
                 Some(work) => Found::Work(work),
                 None => Found::Nothing,
             },
         }
     }
 
-    /// What the injector has, or another worker.
+    /// This worker's own fresh work, or what was sent to it.
+    fn take_fresh(&self) -> Option<Work> {
+        self.fresh.pop().or_else(|| {
+            let mailbox = &self.remote.mailbox;
+            if mailbox.is_empty() { None } else { until_known(|| mailbox.steal_batch_and_pop(&self.fresh)) }
+        })
+    }
+
+    /// What the injector has, or another worker has to spare.
     fn steal(&self) -> Option<Work> {
         if self.shared.is_shut_down() {
             return None;
         }
         self.shared.injected(&self.fresh).or_else(|| {
-            self.shared.others(self.remote).find_map(|other| {
-                loop {
-                    match other.stealer.steal() {
-                        Steal::Success(work) => return Some(work),
-                        Steal::Empty => return None,
-                        Steal::Retry => {}
-                    }
-                }
-            })
+            self.shared
+                .others(self.remote)
+                .filter(|other| other.has_to_spare())
+                .find_map(|other| self.steal_from(other))
         })
     }
 
+    fn steal_from(&self, other: &Remote) -> Option<Work> {
+        until_known(|| other.stealer.steal_batch_and_pop(&self.fresh))
+            .or_else(|| until_known(|| other.mailbox.steal_batch_and_pop(&self.fresh)))
+    }
+
+    /// There is a burst of fresh work: if another worker has fewer residents, it gets half of the surplus.
+    fn share(&self) {
+        let mine = self.residents.borrow().len();
+        let Some(other) = self.shared.others(self.remote).min_by_key(|other| other.load()) else { return };
+        let theirs = other.load();
+        if mine <= theirs + SLACK {
+            return;
+        }
+        for _ in 0..(self.fresh.len() + mine - theirs) / 2 {
+            match self.fresh.pop() {
+                Some(work) => other.mailbox.push(work),
+                None => break,
+            }
+        }
+        std::sync::atomic::fence(Ordering::SeqCst);
+        other.wake();
+    }
+
     fn read_mail(&self) {
-        if self.remote.has_mail.load(Ordering::Relaxed) {
-            self.remote.has_mail.store(false, Ordering::Relaxed);
-            // The lock orders what was posted before the flag behind this.
-            let mail = std::mem::take(&mut *self.remote.inbox.lock().unwrap_or_else(PoisonError::into_inner));
-            self.ready.borrow_mut().extend(mail.into_iter().map(|g| g.0));
+        let mut mail = self.remote.read();
+        for mail in mail.drain(..) {
+            match mail {
+                Mail::Ready(ReadyG(g)) => self.ready.borrow_mut().push_back(g),
+                Mail::Cancel { place, id } => self.cancel(place, id),
+                Mail::CancelScope(scope) => {
+                    self.interrupt_all(|g| g.scope.as_ref().is_some_and(|its| Arc::ptr_eq(its, &scope)));
+                }
+                Mail::CancelAll => {
+                    self.residents.borrow().iter().for_each(|body| body.g().tell_to_end());
+                    self.interrupt_all(|_| true);
+                }
+            }
+        }
+        self.remote.reuse(mail);
+    }
+
+    fn cancel(&self, place: usize, id: NonZeroU64) {
+        let body = {
+            let residents = self.residents.borrow();
+            let is_it = |body: &&Arc<dyn Body>| body.g().identity.key() == id;
+            residents.get(place).filter(is_it).or_else(|| residents.iter().find(is_it)).cloned()
+        };
+        if let Some(body) = body {
+            self.interrupt(&body);
         }
     }
 
-    fn set_timer(&self, when: Instant, g: *mut G) -> Timer {
+    fn interrupt_all(&self, which: impl Fn(&G) -> bool) {
+        let all: Vec<_> = self.residents.borrow().iter().filter(|body| which(body.g())).cloned().collect();
+        all.iter().for_each(|body| self.interrupt(body));
+    }
+
+    /// A goroutine that lives here is told to end. If it is parked, it is resumed to withdraw, and unwinds.
+    fn interrupt(&self, body: &Arc<dyn Body>) {
+        let g = body.g();
+        // The children of its scopes first.
+        let mut scope = g.own.scopes.get();
+        while !scope.is_null() {
+            // SAFETY: a scope outlives the time that its owner is in it, and the owner does not run.
+            unsafe {
+                Arc::increment_strong_count(scope);
+                Arc::from_raw(scope).cancel();
+                scope = (*scope).outer();
+            }
+        }
+        if g.own.wait.get().is_null() {
+            return;
+        }
+        // Nobody unwinds on this thread, or nobody did when it parked: then it does not.
+        if g.may_unwind(g.own.panicking.get() && thread::panicking()) {
+            // Whoever has readied it meanwhile is waited for where it withdraws.
+            g.own.early.set(true);
+            self.execute(g);
+        } else {
+            self.deferred.set(true);
+        }
+    }
+
+    fn set_timer(&self, when: Instant, g: *const G) -> Timer {
         let number = self.timer_count.get() + 1;
         self.timer_count.set(number);
         self.timers.borrow_mut().insert((when, number), g);
@@ -339,37 +497,106 @@ impl Worker {
             };
             // At once: in a queue it could meet its own wake-up.
             // SAFETY: it has not taken its timer out, so it is alive and switched out.
-            unsafe { (*g).timed_out.set(true) };
+            unsafe { (*g).own.early.set(true) };
             self.execute(g);
         }
     }
 
+    /// Starts a goroutine and runs it.
     fn start(&self, fresh: Fresh) {
-        let stack = match self.stacks.borrow_mut().pop() {
-            Some(stack) if fresh.stack_size == super::STACK_SIZE => stack,
-            _ => DefaultStack::new(fresh.stack_size).expect("no memory for a goroutine's stack"),
+        let body = fresh.into_body();
+        if self.shared.is_shut_down() {
+            body.g().tell_to_end();
+        }
+        if let Some(g) = self.settle_in(body) {
+            self.execute(g);
+        }
+    }
+
+    /// Gives a goroutine its stack, and a place among the residents. `None` if there is no stack to be had.
+    fn settle_in(&self, body: Arc<dyn Body>) -> Option<*const G> {
+        let g = body.g();
+        let Some(stack) = g.take_stack().or_else(|| self.stack(g.stack_size)) else {
+            eprintln!("no memory for the stack of {}, spawned at {}", g.identity, g.identity.spawned_at());
+            body.forsake();
+            self.shared.forsaken.fetch_add(1, Ordering::Relaxed);
+            return None;
         };
-        self.residents.set(self.residents.get() + 1);
-        self.execute(G::start(fresh, self, stack));
+        G::start(&*body, self, stack);
+        let address = ptr::from_ref(g);
+        let mut residents = self.residents.borrow_mut();
+        g.place.store(residents.len(), Ordering::Relaxed);
+        residents.push(body);
+        self.remote.residents.store(residents.len(), Ordering::Relaxed);
+        Some(address)
+    }
+
+    /// A goroutine that starts here, and nowhere else.
+    pub(super) fn adopt(&self, body: Arc<dyn Body>) {
+        count(&self.remote.spawned);
+        if let Some(g) = self.settle_in(body) {
+            self.ready.borrow_mut().push_back(g);
+        }
+    }
+
+    pub(super) fn stack(&self, size: usize) -> Option<Stack> {
+        let spare = if size == super::STACK_SIZE { self.stacks.borrow_mut().pop() } else { None };
+        spare.or_else(|| Stack::new(size).ok())
     }
 
     /// Runs a goroutine until it switches out, or ends.
-    fn execute(&self, g: *mut G) {
+    fn execute(&self, g: *const G) {
+        // SAFETY: it lives here, and its record with it.
+        let g = unsafe { &*g };
         self.current.set(g);
+        let identity = self.identity.replace(&raw const g.identity);
         let outer = set_scheduler(Some(&SCHEDULER));
         // SAFETY: it is ours, and we are on the worker's own stack.
-        let ended = unsafe { G::resume(g) };
+        let ended = unsafe { g.resume() };
         set_scheduler(outer);
-        self.current.set(ptr::null_mut());
+        self.identity.set(identity);
+        self.current.set(ptr::null());
         if ended {
-            self.residents.set(self.residents.get() - 1);
-            // SAFETY: it has ended, and a wake-up that was owed to it was consumed.
-            let stack = unsafe { G::end(g) };
-            let mut stacks = self.stacks.borrow_mut();
-            // Only those of the common size are kept.
-            if stacks.len() < SPARE_STACKS && super::is_common(&stack) {
-                stacks.push(stack);
+            self.bury(g);
+        }
+        if self.deferred.get() && !thread::panicking() {
+            self.deferred.set(false);
+            self.interrupt_all(G::is_told_to_end);
+        }
+    }
+
+    /// A goroutine has ended.
+    fn bury(&self, g: &G) {
+        // SAFETY: it has ended, and a wake-up that was owed to it was consumed.
+        let stack = unsafe { g.end() };
+        let body = {
+            let mut residents = self.residents.borrow_mut();
+            let place = g.place.load(Ordering::Relaxed);
+            let body = residents.swap_remove(place);
+            if let Some(moved) = residents.get(place) {
+                moved.g().place.store(place, Ordering::Relaxed);
             }
+            self.remote.residents.store(residents.len(), Ordering::Relaxed);
+            body
+        };
+        count(&self.remote.ended);
+        drop(body);
+        let mut stacks = self.stacks.borrow_mut();
+        // Only those of the common size are kept.
+        if stacks.len() < SPARE_STACKS && super::is_common(&stack) {
+            stacks.push(stack);
+        }
+    }
+
+    /// The running goroutine will never run again: what is on its stack stays there, and its stack with it.
+    pub(super) fn leave_behind(&self, g: &G) -> ! {
+        let body = self.residents.borrow()[g.place.load(Ordering::Relaxed)].clone();
+        let identity = &g.identity;
+        eprintln!("{identity}, spawned at {}, is cancelled and cannot be unwound: it is left", identity.spawned_at());
+        body.forsake();
+        loop {
+            // SAFETY: it is the running goroutine that calls.
+            unsafe { g.suspend() };
         }
     }
 
@@ -377,36 +604,44 @@ impl Worker {
     fn stop(&self) {
         let shared = &*self.shared;
         if shared.start_searching() {
-            for _ in 0..LOOKS {
-                if self.remote.has_mail.load(Ordering::Relaxed) || shared.has_work(self.remote) {
-                    break;
-                }
+            let others = || shared.others(self.remote).map(|other| (other, other.turns.load(Ordering::Relaxed)));
+            let before: smallvec::SmallVec<[_; 16]> = others().collect();
+            let found = (0..LOOKS).any(|_| {
                 std::hint::spin_loop();
+                self.remote.has_mail() || shared.has_work(self.remote)
+            });
+            if !found {
+                // Who has done the same thing for so long is not about to start its next.
+                for (other, turns) in before {
+                    if !other.stealer.is_empty() && other.turns.load(Ordering::Relaxed) == turns {
+                        other.is_stuck.store(true, Ordering::Relaxed);
+                    }
+                }
             }
             shared.stop_searching();
         }
         let next_timer = self.run_timers();
-        self.remote.asleep.store(true, Ordering::Relaxed);
-        shared.sleepers.fetch_add(1, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
-        let has_any = self.remote.has_mail.load(Ordering::Relaxed)
+        self.remote.set_asleep(true);
+        shared.begin_sleep();
+        let has_any = self.remote.has_mail()
             || !self.runnext.get().is_null()
             || !self.ready.borrow().is_empty()
             || !self.fresh.is_empty()
             || shared.has_work(self.remote)
-            || shared.is_shut_down() && self.residents.get() == 0;
+            || shared.is_shut_down() && self.has_ended();
         if !has_any {
             match next_timer {
                 None => self.parker.park(),
                 Some(when) => {
-                    self.parker
-                        .park_timeout(when.saturating_duration_since(Instant::now()).max(Duration::from_nanos(1)));
+                    let left = when.saturating_duration_since(Instant::now());
+                    self.parker.park_timeout(left.max(Duration::from_nanos(1)));
                 }
             }
+            shared.monitor.begin(&self.shared);
         }
         self.woken.set(true);
-        self.remote.asleep.store(false, Ordering::Relaxed);
-        shared.sleepers.fetch_sub(1, Ordering::SeqCst);
+        self.remote.set_asleep(false);
+        shared.end_sleep();
         if next_timer.is_some() {
             self.run_timers();
         }
@@ -414,7 +649,7 @@ impl Worker {
 }
 
 enum Found {
-    G(*mut G),
+    G(*const G),
     Work(Work),
     Nothing,
 }

@@ -31,7 +31,7 @@ use crate::chan::handshake::Promised;
 use crate::chan::hchan::Patience;
 use crate::chan::timer::sooner;
 use crate::chan::waitq::Sudog;
-use crate::park::{Done, Outcome, Ready, Reason, Spin, Wait};
+use crate::park::{self, Done, Outcome, Ready, Reason, Spin, Wait};
 use held::Held;
 use order::Order;
 use smallvec::SmallVec;
@@ -108,6 +108,9 @@ pub(crate) unsafe fn selectgo(
             // SAFETY: the caller's contract.
             attempt => return unsafe { Selectgo::new(cases, biased, patience, at).go_on(Pass::from((0, attempt))) },
         }
+    }
+    if !matches!(patience, Patience::Try) {
+        park::spend();
     }
     let mut this = Selectgo::new(cases, biased, patience, at);
     // SAFETY: the caller's contract.

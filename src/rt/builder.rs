@@ -1,0 +1,172 @@
+//! How a goroutine is made.
+
+use super::g::{Fresh, Identity, Record, Spec, Stack};
+use super::join::JoinHandle;
+use super::mail::{Remote, count};
+use super::runtime::{Shared, submit_fresh};
+use super::worker::{Work, current_identity, current_worker};
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+
+/// A goroutine to be started: with a name, with another stack, near a peer.
+///
+/// # Examples
+///
+/// ```
+/// use gochan::rt::Goroutine;
+///
+/// let deep = Goroutine::new().name("deep").stack_size(1 << 20).spawn(|| {
+///     let big = [1_u8; 512 * 1024];
+///     std::hint::black_box(&big).iter().map(|&byte| usize::from(byte)).sum::<usize>()
+/// });
+/// assert_eq!(deep.join().unwrap(), 512 * 1024);
+/// ```
+#[derive(Clone, Default)]
+#[must_use = "a builder does nothing until it spawns"]
+pub struct Goroutine {
+    name: Option<Arc<str>>,
+    stack_size: Option<usize>,
+    near: Option<&'static Remote>,
+    runtime: Option<Arc<Shared>>,
+}
+
+/// There is no stack for another goroutine. The closure comes back.
+pub struct SpawnError<F> {
+    closure: F,
+    bytes: usize,
+}
+
+impl Goroutine {
+    /// One with nothing special about it.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Its name, in reports.
+    pub fn name(mut self, name: &str) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// The size of its stack in bytes: address space, of which pages are taken as they are used. At least 64 KiB is wise, for
+    /// a panic that prints where it comes from.
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.stack_size = Some(bytes);
+        self
+    }
+
+    /// On the same worker as `peer`, with which it will have much to do, if that has started and nobody else has time for it
+    /// first.
+    pub fn near<T>(mut self, peer: &JoinHandle<T>) -> Self {
+        self.near = peer.g().and_then(super::g::G::home);
+        self
+    }
+
+    pub(super) fn on(mut self, runtime: &Arc<Shared>) -> Self {
+        self.runtime = Some(runtime.clone());
+        self
+    }
+
+    /// Starts it: see [`go`](super::go).
+    #[track_caller]
+    pub fn spawn<F, T>(self, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.submit(None, f)
+    }
+
+    /// Starts it, if there is a stack for it.
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnError`], with the closure, if the system has no more memory or mappings.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use gochan::rt::Goroutine;
+    ///
+    /// let error = Goroutine::new().stack_size(1 << 60).try_spawn(|| 7).unwrap_err();
+    /// assert_eq!(error.into_closure()(), 7);
+    /// ```
+    #[track_caller]
+    pub fn try_spawn<F, T>(self, f: F) -> Result<JoinHandle<T>, SpawnError<F>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let bytes = self.stack_bytes();
+        let stack = current_worker().map_or_else(|| Stack::new(bytes).ok(), |worker| worker.stack(bytes));
+        match stack {
+            Some(stack) => Ok(self.submit(Some(stack), f)),
+            None => Err(SpawnError { closure: f, bytes }),
+        }
+    }
+
+    fn stack_bytes(&self) -> usize {
+        let runtime = || match (&self.runtime, current_worker()) {
+            (Some(runtime), _) => runtime.stack_size,
+            (None, Some(worker)) => worker.shared.stack_size,
+            (None, None) => Shared::global().stack_size,
+        };
+        self.stack_size.unwrap_or_else(runtime)
+    }
+
+    #[track_caller]
+    fn submit<F, T>(self, stack: Option<Stack>, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let identity = Identity::new(current_identity(), Location::caller()).named(self.name.clone());
+        let stack_size = self.stack_bytes();
+        let record = Arc::new(Record::new(Spec { identity, stack_size, stack, scope: None }, f));
+        let handle = JoinHandle::of_goroutine(record.clone());
+        let here =
+            current_worker().filter(|worker| self.runtime.as_ref().is_none_or(|its| Arc::ptr_eq(its, &worker.shared)));
+        match (here, self.near, self.runtime) {
+            (Some(worker), Some(near), _) => {
+                count(&worker.remote.spawned);
+                worker.push_near(near, Work::Fresh(Fresh::new(record)));
+            }
+            (None, _, Some(runtime)) => runtime.inject(Work::Fresh(Fresh::new(record))),
+            _ => submit_fresh(record),
+        }
+        handle
+    }
+}
+
+impl fmt::Debug for Goroutine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Goroutine")
+            .field("name", &self.name)
+            .field("stack_size", &self.stack_size)
+            .field("near", &self.near.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<F> SpawnError<F> {
+    /// What was to run.
+    #[must_use]
+    pub fn into_closure(self) -> F {
+        self.closure
+    }
+}
+
+impl<F> fmt::Debug for SpawnError<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SpawnError").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
+
+impl<F> fmt::Display for SpawnError<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no stack of {} bytes for another goroutine", self.bytes)
+    }
+}
+
+impl<F> std::error::Error for SpawnError<F> {}

@@ -1,0 +1,131 @@
+//! What others know of a worker, and how they reach it.
+//!
+//! A remote is made once and never freed, since a goroutine names it to whoever readies it. Started goroutines and orders go
+//! to the inbox, which only the worker reads; work that is sent to it goes to the mailbox, from which others may steal:
+//! a closure or a task is always where somebody else can take it.
+
+use super::g::G;
+use super::scope::ScopeState;
+use super::worker::Work;
+use crossbeam_deque::{Injector, Stealer};
+use parking::Unparker;
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What a worker finds in its inbox.
+pub(super) enum Mail {
+    /// A goroutine of its own can run again.
+    Ready(ReadyG),
+    /// The goroutine with this id, probably at this place, is cancelled.
+    Cancel { place: usize, id: NonZeroU64 },
+    /// The children of a scope are cancelled.
+    CancelScope(Arc<ScopeState>),
+    /// Everybody is.
+    CancelAll,
+}
+
+/// A goroutine that is to be run by its worker.
+pub(super) struct ReadyG(pub(super) *const G);
+
+// SAFETY: it is handed to its worker, which alone runs it.
+unsafe impl Send for ReadyG {}
+
+pub(super) struct Remote {
+    inbox: Mutex<Vec<Mail>>,
+    has_mail: AtomicBool,
+    asleep: AtomicBool,
+    unparker: Unparker,
+    /// The worker's fresh work, and what was sent to it.
+    pub(super) stealer: Stealer<Work>,
+    pub(super) mailbox: Injector<Work>,
+    /// Started goroutines that have not ended. Written by the worker, as is all of what follows.
+    pub(super) residents: AtomicUsize,
+    /// How often it has looked for something to run.
+    pub(super) turns: AtomicU32,
+    /// Goroutines that were started by this worker's, and that have ended on it.
+    pub(super) spawned: AtomicU64,
+    pub(super) ended: AtomicU64,
+    /// The monitor has seen it do the same thing for long: what it has of fresh work is anybody's.
+    pub(super) is_stuck: AtomicBool,
+}
+
+/// Adds one to a counter that only this thread writes.
+pub(super) fn count(counter: &AtomicU64) {
+    counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+}
+
+impl Remote {
+    pub(super) fn new(unparker: Unparker, stealer: Stealer<Work>) -> Self {
+        Self {
+            inbox: Mutex::new(Vec::new()),
+            has_mail: AtomicBool::new(false),
+            asleep: AtomicBool::new(false),
+            unparker,
+            stealer,
+            mailbox: Injector::new(),
+            residents: AtomicUsize::new(0),
+            turns: AtomicU32::new(0),
+            spawned: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+            is_stuck: AtomicBool::new(false),
+        }
+    }
+
+    /// From any thread. Wakes the worker if it sleeps.
+    pub(super) fn post(&self, mail: Mail) {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).push(mail);
+        self.has_mail.store(true, Ordering::Release);
+        fence(Ordering::SeqCst);
+        self.wake();
+    }
+
+    #[inline]
+    pub(super) fn has_mail(&self) -> bool {
+        self.has_mail.load(Ordering::Relaxed)
+    }
+
+    /// The worker's: everything that has come.
+    pub(super) fn read(&self) -> Vec<Mail> {
+        self.has_mail.store(false, Ordering::Relaxed);
+        // The lock orders what was posted before the flag behind this.
+        std::mem::take(&mut *self.inbox.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The worker's: gives an empty list back for its room.
+    pub(super) fn reuse(&self, list: Vec<Mail>) {
+        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        if inbox.capacity() == 0 {
+            *inbox = list;
+        }
+    }
+
+    /// The worker's: it is about to sleep, or awake again.
+    pub(super) fn set_asleep(&self, asleep: bool) {
+        self.asleep.store(asleep, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_asleep(&self) -> bool {
+        self.asleep.load(Ordering::Relaxed)
+    }
+
+    /// Wakes the worker if it sleeps. True if it did.
+    pub(super) fn wake(&self) -> bool {
+        let slept = self.is_asleep() && self.asleep.swap(false, Ordering::AcqRel);
+        if slept {
+            self.unparker.unpark();
+        }
+        slept
+    }
+
+    /// How much there is for it to do, by number.
+    pub(super) fn load(&self) -> usize {
+        self.residents.load(Ordering::Relaxed) + self.stealer.len() + self.mailbox.len()
+    }
+
+    /// Has it work that another may take? The one thing that it will do next, it will do: only if it is stuck is that
+    /// anybody's.
+    pub(super) fn has_to_spare(&self) -> bool {
+        self.stealer.len() > usize::from(!self.is_stuck.load(Ordering::Relaxed)) || !self.mailbox.is_empty()
+    }
+}

@@ -1,0 +1,174 @@
+//! Tasks: futures that any worker may poll.
+//!
+//! A runtime keeps the wakers of its tasks, so that it can drop them when it ends: a task that is woken then is dropped
+//! where it would have been scheduled.
+
+use super::bridge::Polling;
+use super::g::Identity;
+use super::join::{JoinError, JoinHandle};
+use super::runtime::Shared;
+use super::worker::{Work, current_identity, current_worker, polling_as};
+use async_task::{FallibleTask, Runnable};
+use slab::Slab;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+
+/// The tasks of a runtime that have not ended.
+#[derive(Default)]
+pub(super) struct Tasks(Mutex<Slab<Waker>>);
+
+impl Tasks {
+    fn lock(&self) -> MutexGuard<'_, Slab<Waker>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn wake_all(&self) {
+        // One by one: a task that is dropped takes its own waker out.
+        for key in 0.. {
+            let waker = {
+                let tasks = self.lock();
+                if key >= tasks.capacity() {
+                    return;
+                }
+                tasks.get(key).cloned()
+            };
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+    }
+}
+
+/// What a task's future, its handle and its runtime share.
+struct TaskInfo {
+    identity: Identity,
+    cancelled: AtomicBool,
+    shared: Arc<Shared>,
+    /// Its place among the tasks of the runtime.
+    key: AtomicUsize,
+}
+
+impl TaskInfo {
+    fn wake(&self) {
+        let waker = self.shared.tasks.lock().get(self.key.load(Ordering::Relaxed)).cloned();
+        // If it has ended, and its place is another's, that one is polled in vain.
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// A task's future: its panic is part of its output.
+struct Body<F> {
+    future: F,
+    info: Arc<TaskInfo>,
+}
+
+type Output<T> = Result<T, Option<Box<dyn std::any::Any + Send>>>;
+
+impl<F: Future> Future for Body<F> {
+    type Output = Output<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.info.cancelled.load(Ordering::SeqCst) {
+            return Poll::Ready(Err(None));
+        }
+        let _current = polling_as(&self.info.identity);
+        // SAFETY: pinned with us.
+        let future = unsafe { self.map_unchecked_mut(|this| &mut this.future) };
+        match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+            Ok(polled) => polled.map(Ok),
+            Err(payload) => Poll::Ready(Err(Some(payload))),
+        }
+    }
+}
+
+impl<F> Drop for Body<F> {
+    fn drop(&mut self) {
+        let waker = self.info.shared.tasks.lock().try_remove(self.info.key.load(Ordering::Relaxed));
+        drop(waker);
+    }
+}
+
+/// Starts a task; see [`spawn`](super::spawn).
+#[track_caller]
+pub(super) fn spawn_on<F>(shared: &Arc<Shared>, future: F) -> JoinHandle<F::Output>
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    let identity = Identity::new(current_identity(), Location::caller());
+    let info = Arc::new(TaskInfo {
+        identity,
+        cancelled: AtomicBool::new(false),
+        shared: shared.clone(),
+        key: AtomicUsize::new(usize::MAX),
+    });
+    let body = Body { future, info: info.clone() };
+    let to = shared.clone();
+    let (runnable, task) = async_task::spawn(body, move |runnable| schedule(&to, runnable));
+    info.key.store(shared.tasks.lock().insert(runnable.waker()), Ordering::Relaxed);
+    runnable.schedule();
+    JoinHandle::of_task(TaskHandle { task: Some(task.fallible()), info })
+}
+
+fn schedule(shared: &Arc<Shared>, runnable: Runnable) {
+    if shared.is_shut_down() {
+        return forsake(runnable);
+    }
+    match current_worker().filter(|worker| Arc::ptr_eq(&worker.shared, shared)) {
+        Some(worker) => worker.push(Work::Task(runnable)),
+        None => shared.inject(Work::Task(runnable)),
+    }
+}
+
+/// Drops a task.
+pub(super) fn forsake(runnable: Runnable) {
+    // What waits in a drop may not do so here.
+    let _polling = (!thread::panicking()).then(Polling::begin);
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(runnable)));
+}
+
+/// A task's handle, which leaves the task alone when it goes.
+pub(super) struct TaskHandle<T> {
+    task: Option<FallibleTask<Output<T>>>,
+    info: Arc<TaskInfo>,
+}
+
+impl<T> TaskHandle<T> {
+    pub(super) fn identity(&self) -> &Identity {
+        &self.info.identity
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.task.as_ref().is_none_or(FallibleTask::is_finished)
+    }
+
+    pub(super) fn cancel(&self) {
+        self.info.cancelled.store(true, Ordering::SeqCst);
+        self.info.wake();
+    }
+}
+
+impl<T> Future for TaskHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let id = self.info.identity.id();
+        let Some(task) = &mut self.task else { return Poll::Ready(Err(JoinError::new(id, None))) };
+        Pin::new(task).poll(cx).map(|output| output.unwrap_or(Err(None)).map_err(|payload| JoinError::new(id, payload)))
+    }
+}
+
+impl<T> Unpin for TaskHandle<T> {}
+
+impl<T> Drop for TaskHandle<T> {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.take() {
+            task.detach();
+        }
+    }
+}
