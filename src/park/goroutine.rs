@@ -40,6 +40,15 @@ impl Goroutine {
     }
 }
 
+/// Why a goroutine runs again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Resumed {
+    Readied,
+    DeadlinePassed,
+    /// It is to unwind.
+    Cancelled,
+}
+
 /// What a scheduler does for the goroutine that runs on this thread.
 #[derive(Debug)]
 pub(crate) struct Scheduler {
@@ -47,10 +56,9 @@ pub(crate) struct Scheduler {
     pub(crate) polling: bool,
     /// Names it.
     pub(crate) this: fn() -> Goroutine,
-    /// Switches it out until it is readied, or until the deadline. True if it was readied. For the same pair it may also be
-    /// resumed early because it is cancelled.
-    pub(crate) switch_out: fn(Option<Instant>, Option<&Wait>) -> bool,
-    /// Is it to unwind now, instead of waiting?
+    /// Switches it out until it is readied, or until the deadline. If it says for what it waits, it may also be cancelled.
+    pub(crate) switch_out: fn(Option<Instant>, Option<&Wait>) -> Resumed,
+    /// Is it to unwind, instead of beginning to wait?
     pub(crate) is_cancelled: fn() -> bool,
     /// Unwinds it.
     pub(crate) unwind: fn(),
@@ -114,17 +122,21 @@ impl Wait {
         deadline: Option<Instant>,
         before_sleep: impl FnOnce(),
     ) -> Option<Done> {
-        let passed = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        if scheduler.polling || (scheduler.is_cancelled)() || passed() {
+        if scheduler.polling || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return self.done();
+        }
+        if (scheduler.is_cancelled)() {
+            self.cancelled.set(true);
             return self.done();
         }
         before_sleep();
         if let Some(done) = self.fall_asleep(Waiter::Goroutine((scheduler.this)())) {
             return Some(done);
         }
-        let readied = (scheduler.switch_out)(deadline, Some(self));
-        self.owed.set(!readied);
-        if readied { self.done() } else { None }
+        let resumed = (scheduler.switch_out)(deadline, Some(self));
+        self.owed.set(resumed != Resumed::Readied);
+        self.cancelled.set(resumed == Resumed::Cancelled);
+        if resumed == Resumed::Readied { self.done() } else { None }
     }
 
     /// The wait is on no queue any more. If somebody has ended it, a wake-up may be on its way still, and is awaited. If
@@ -145,9 +157,9 @@ impl Wait {
             panic!("{} in a future's poll would block its worker: await the _async form instead", self.reason);
         }
         if self.owed.replace(false) && done {
-            while !(scheduler.switch_out)(None, None) {}
+            let _readied = (scheduler.switch_out)(None, None);
         }
-        if !done && (scheduler.is_cancelled)() {
+        if !done && self.cancelled.get() {
             (scheduler.unwind)();
         }
     }

@@ -24,7 +24,7 @@ pub(crate) use alarm::Alarm;
 pub(crate) use goroutine::Goroutine;
 pub(crate) use goroutine::spend;
 #[cfg(feature = "rt")]
-pub(crate) use goroutine::{Scheduler, scheduler, set_scheduler};
+pub(crate) use goroutine::{Resumed, Scheduler, scheduler, set_scheduler};
 pub(crate) use thread::Spin;
 
 use crate::primitive::{AtomicU32, AtomicU64, Ordering, UnsafeCell};
@@ -283,6 +283,8 @@ pub(crate) struct Wait {
     reason: Reason,
     /// For the owner, if that is a goroutine: it sleeps no more, and has not been readied.
     owed: Cell<bool>,
+    /// And it is to unwind, if the wait has not ended.
+    cancelled: Cell<bool>,
     location: &'static Location<'static>,
     /// When the owner fell asleep, in nanoseconds since the first wait of the process; 0 while it is awake.
     asleep_since: AtomicU64,
@@ -300,6 +302,7 @@ impl Wait {
             select: reason == Reason::Select,
             reason,
             owed: Cell::new(false),
+            cancelled: Cell::new(false),
             location,
         }
     }

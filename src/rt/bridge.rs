@@ -3,7 +3,7 @@
 //! A waker may be cloned, kept for ever and called from anywhere, so it cannot name a goroutine, which ends. It names a
 //! cell with three states; only who finds it PARKED readies the goroutine, and does so once.
 
-use crate::park::{Goroutine, Reason, Scheduler, Wait, scheduler, set_scheduler};
+use crate::park::{Goroutine, Reason, Resumed, Scheduler, Wait, scheduler, set_scheduler};
 use std::cell::UnsafeCell;
 use std::mem::ManuallyDrop;
 use std::panic::Location;
@@ -124,17 +124,19 @@ fn on_goroutine<F: Future>(
         }
         // SAFETY: not PARKED, so the cell is ours.
         unsafe { *cell.parked.get() = Some((scheduler.this)()) };
-        if !(scheduler.is_cancelled)() && cell.park() && !(scheduler.switch_out)(None, Some(&wait)) {
-            // Cancelled. Whoever has found the name wakes us, and that is waited for.
+        let mut cancelled = (scheduler.is_cancelled)();
+        if !cancelled && cell.park() && (scheduler.switch_out)(None, Some(&wait)) == Resumed::Cancelled {
+            cancelled = true;
+            // Whoever has found the name wakes us, and that is waited for.
             if cell.state.swap(EMPTY, Ordering::AcqRel) == NOTIFIED {
-                while !(scheduler.switch_out)(None, None) {}
+                let _readied = (scheduler.switch_out)(None, None);
             }
         }
         // Nobody has our name now.
         // SAFETY: not PARKED.
         unsafe { *cell.parked.get() = None };
         cell.state.store(EMPTY, Ordering::Release);
-        if (scheduler.is_cancelled)() {
+        if cancelled {
             (scheduler.unwind)();
         }
     }

@@ -12,7 +12,7 @@ use super::join::End;
 use super::mail::Remote;
 use super::scope::ScopeState;
 use super::worker::Worker;
-use crate::park::Wait;
+use crate::park::{Resumed, Wait};
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 use std::cell::{Cell, UnsafeCell};
@@ -221,8 +221,8 @@ pub(super) struct Own {
     coroutine: UnsafeCell<Option<Stackful>>,
     /// How the running goroutine reaches its worker.
     yielder: Cell<*const Yielder<(), ()>>,
-    /// It was resumed because its deadline has passed, or because it is cancelled, and not because it was readied.
-    pub(super) early: Cell<bool>,
+    /// Why it was resumed.
+    pub(super) resumed: Cell<Resumed>,
     /// While it is parked and may be resumed early: for what it waits.
     pub(super) wait: Cell<*const Wait>,
     /// Was anybody of this thread unwinding when it parked?
@@ -250,7 +250,7 @@ impl G {
                 stack: Cell::new(stack),
                 coroutine: UnsafeCell::new(None),
                 yielder: Cell::new(ptr::null()),
-                early: Cell::new(false),
+                resumed: Cell::new(Resumed::Readied),
                 wait: Cell::new(ptr::null()),
                 panicking: Cell::new(false),
                 unwinding: Cell::new(false),

@@ -4,7 +4,7 @@
 //! cancelled, not when its runtime shuts down. What they borrow is in frames below the scope's, and those stay until the
 //! last child has said that it has ended.
 
-use super::cancel::{Cancelled, shielded};
+use super::cancel::{Cancelled, is_cancelled, shielded, unwind};
 use super::g::{Identity, Record, SharedBody, Spec};
 use super::join::ScopedJoinHandle;
 use super::latch::Latch;
@@ -141,6 +141,11 @@ where
     }
     match result {
         Err(payload) => resume_unwind(payload),
+        // Its children were told, and so was it.
+        Ok(_) if owner.is_some() && is_cancelled() => {
+            unwind();
+            unreachable!("it unwinds")
+        }
         Ok(_) if state.panicked.load(Ordering::Relaxed) => panic!("a goroutine of the scope panicked"),
         Ok(value) => value,
     }

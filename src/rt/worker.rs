@@ -24,7 +24,7 @@ use super::g::{Body, Fresh, G, Identity, Stack};
 use super::mail::{Mail, ReadyG, Remote, count};
 use super::runtime::{Shared, until_known};
 use super::task;
-use crate::park::{Goroutine, Scheduler, Wait, set_scheduler};
+use crate::park::{Goroutine, Resumed, Scheduler, Wait, set_scheduler};
 use crossbeam_deque::Worker as Deque;
 use parking::Parker;
 use std::cell::{Cell, RefCell};
@@ -194,13 +194,13 @@ unsafe fn ready(g: NonNull<()>) {
     }
 }
 
-/// Switches the running goroutine out until it is readied (true), or the deadline has passed (false). One that says for
-/// what it waits may also be resumed early because it is cancelled (false).
-fn switch_out(deadline: Option<Instant>, wait: Option<&Wait>) -> bool {
+/// Switches the running goroutine out until it is readied, or until the deadline. One that says for what it waits may also
+/// be cancelled.
+fn switch_out(deadline: Option<Instant>, wait: Option<&Wait>) -> Resumed {
     let (worker, g) = running();
     let timer = deadline.map(|when| worker.set_timer(when, g));
     let own = &g.own;
-    own.early.set(false);
+    own.resumed.set(Resumed::Readied);
     own.panicking.set(thread::panicking());
     own.wait.set(wait.map_or(ptr::null(), ptr::from_ref));
     // SAFETY: it is the running goroutine that calls.
@@ -209,7 +209,7 @@ fn switch_out(deadline: Option<Instant>, wait: Option<&Wait>) -> bool {
     if let Some(timer) = timer {
         worker.timers.borrow_mut().remove(&timer);
     }
-    !own.early.get()
+    own.resumed.get()
 }
 
 /// Lets the others of this worker run first.
@@ -469,7 +469,7 @@ impl Worker {
         // Nobody unwinds on this thread, or nobody did when it parked: then it does not.
         if g.may_unwind(g.own.panicking.get() && thread::panicking()) {
             // Whoever has readied it meanwhile is waited for where it withdraws.
-            g.own.early.set(true);
+            g.own.resumed.set(Resumed::Cancelled);
             self.execute(g);
         } else {
             self.deferred.set(true);
@@ -497,7 +497,7 @@ impl Worker {
             };
             // At once: in a queue it could meet its own wake-up.
             // SAFETY: it has not taken its timer out, so it is alive and switched out.
-            unsafe { (*g).own.early.set(true) };
+            unsafe { (*g).own.resumed.set(Resumed::DeadlinePassed) };
             self.execute(g);
         }
     }
