@@ -93,7 +93,7 @@ struct Plain {
 
 impl Plain {
     fn new(reason: Reason, at: &'static Location<'static>) -> Self {
-        Self { sg: Sudog::new(ptr::null(), 0, ptr::null_mut()), wait: Wait::new(reason, at) }
+        Self { sg: Sudog::new(ptr::null(), 0, ptr::null_mut()), wait: Wait::of_caller(reason, at) }
     }
 
     /// The sudog, ready to be queued. From here on it is reached by this pointer only.

@@ -3,14 +3,18 @@
 //! The scheduler hands in a pointer that means something to it and the function that makes it runnable; nothing here
 //! knows what a goroutine is, so the core builds without it.
 //!
-//! Invariant: a goroutine that has set ASLEEP consumes exactly one [`Ready`](super::Ready) if its wait ends. It is switched
-//! out when it does: by parking until then, or, if something else has resumed it (a deadline) and it then finds that the
-//! wait has ended, by switching out once more.
+//! **One wake-up per wait.** A goroutine does not look before it sleeps, so its wait says from the start that it sleeps, and
+//! whoever ends it readies the goroutine: once, sooner or later. The goroutine takes that wake-up by being switched out when
+//! it arrives. If something else has resumed it (a deadline), and it then finds that the wait has ended, it switches out once
+//! more. Wake-ups of one goroutine are all alike: one that arrives in a wait that has not ended is another's, of a wait that it
+//! has queued and not come to sleep in (a waker that it called in between has made it wait here), and is kept for that.
 
 #![cfg_attr(not(feature = "rt"), allow(dead_code))]
 
-use super::{Done, Wait, Waiter};
+use super::{Done, Reason, Wait, Waiter};
+use crate::primitive::Ordering;
 use std::cell::Cell;
+use std::panic::Location;
 use std::ptr::NonNull;
 use std::time::Instant;
 
@@ -49,6 +53,15 @@ pub(crate) enum Resumed {
     Cancelled,
 }
 
+/// What to do with a wake-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spare {
+    /// Keep one more.
+    Keep,
+    /// Take one, if there is one.
+    Take,
+}
+
 /// What a scheduler does for the goroutine that runs on this thread.
 #[derive(Debug)]
 pub(crate) struct Scheduler {
@@ -56,6 +69,10 @@ pub(crate) struct Scheduler {
     pub(crate) polling: bool,
     /// Names it.
     pub(crate) this: fn() -> Goroutine,
+    /// The time as of a few turns ago, as [`now`](super::now) gives it.
+    pub(crate) now: fn() -> u64,
+    /// Its wake-ups that have arrived in other waits than those that they are of.
+    pub(crate) spare: fn(Spare) -> bool,
     /// Switches it out until it is readied, or until the deadline. If it says for what it waits, it may also be cancelled.
     pub(crate) switch_out: fn(Option<Instant>, Option<&Wait>) -> Resumed,
     /// Is it to unwind, instead of beginning to wait?
@@ -114,6 +131,13 @@ fn take_turns() {
 }
 
 impl Wait {
+    /// A wait of the goroutine that runs here.
+    pub(super) fn of_goroutine(scheduler: &Scheduler, reason: Reason, location: &'static Location<'static>) -> Self {
+        let wait = Self::asleep(reason, location, Waiter::Goroutine((scheduler.this)()));
+        wait.owed.set(true);
+        wait
+    }
+
     /// gopark of a goroutine: how the wait ended, or `None` once the deadline has passed or the goroutine is cancelled; then
     /// the caller withdraws, and says by [`over`](Self::over) what it found.
     pub(super) fn park_goroutine(
@@ -130,13 +154,27 @@ impl Wait {
             return self.done();
         }
         before_sleep();
-        if let Some(done) = self.fall_asleep(Waiter::Goroutine((scheduler.this)())) {
-            return Some(done);
+        self.asleep_since.store((scheduler.now)(), Ordering::Relaxed);
+        if self.done().is_some() && (scheduler.spare)(Spare::Take) {
+            self.owed.set(false);
+            return self.done();
         }
-        let resumed = (scheduler.switch_out)(deadline, Some(self));
-        self.owed.set(resumed != Resumed::Readied);
-        self.cancelled.set(resumed == Resumed::Cancelled);
-        if resumed == Resumed::Readied { self.done() } else { None }
+        loop {
+            match (scheduler.switch_out)(deadline, Some(self)) {
+                Resumed::Readied => match self.done() {
+                    None => _ = (scheduler.spare)(Spare::Keep),
+                    done => {
+                        self.owed.set(false);
+                        return done;
+                    }
+                },
+                Resumed::DeadlinePassed => return None,
+                Resumed::Cancelled => {
+                    self.cancelled.set(true);
+                    return None;
+                }
+            }
+        }
     }
 
     /// The wait is on no queue any more. If somebody has ended it, a wake-up may be on its way still, and is awaited. If
@@ -156,7 +194,7 @@ impl Wait {
         if scheduler.polling && !done {
             panic!("{} in a future's poll would block its worker: await the _async form instead", self.reason);
         }
-        if self.owed.replace(false) && done {
+        if self.owed.replace(false) && done && !(scheduler.spare)(Spare::Take) {
             let _readied = (scheduler.switch_out)(None, None);
         }
         if !done && self.cancelled.get() {

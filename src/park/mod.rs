@@ -24,7 +24,7 @@ pub(crate) use alarm::Alarm;
 pub(crate) use goroutine::Goroutine;
 pub(crate) use goroutine::spend;
 #[cfg(feature = "rt")]
-pub(crate) use goroutine::{Resumed, Scheduler, scheduler, set_scheduler};
+pub(crate) use goroutine::{Resumed, Scheduler, Spare, scheduler, set_scheduler};
 pub(crate) use thread::Spin;
 
 use crate::primitive::{AtomicU32, AtomicU64, Ordering, UnsafeCell};
@@ -281,7 +281,7 @@ pub(crate) struct Wait {
     word: AtomicU32,
     select: bool,
     reason: Reason,
-    /// For the owner, if that is a goroutine: it sleeps no more, and has not been readied.
+    /// For the owner, if that is a goroutine: when the wait ends it is readied, and has not been yet.
     owed: Cell<bool>,
     /// And it is to unwind, if the wait has not ended.
     cancelled: Cell<bool>,
@@ -293,7 +293,16 @@ pub(crate) struct Wait {
 }
 
 impl Wait {
-    /// A wait of the calling thread, which is awake.
+    /// A wait of whoever runs here, who is about to [`park`](Self::park), and will say that it is [over](Self::over).
+    #[inline]
+    pub(crate) fn of_caller(reason: Reason, location: &'static Location<'static>) -> Self {
+        match goroutine::scheduler() {
+            Some(scheduler) if !scheduler.polling => Self::of_goroutine(scheduler, reason, location),
+            _ => Self::new(reason, location),
+        }
+    }
+
+    /// A wait of the calling thread, or task, which is awake.
     pub(crate) fn new(reason: Reason, location: &'static Location<'static>) -> Self {
         Self {
             word: AtomicU32::new(PENDING),
@@ -308,12 +317,11 @@ impl Wait {
     }
 
     /// A wait of somebody who has nothing to do but wait, and must be woken.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the waiters that are no threads"))]
+    #[cfg_attr(not(any(test, feature = "rt")), allow(dead_code))]
     pub(crate) fn asleep(reason: Reason, location: &'static Location<'static>, waiter: Waiter) -> Self {
         Self {
             word: AtomicU32::new(PENDING | ASLEEP),
             waiter: UnsafeCell::new(Some(waiter)),
-            asleep_since: AtomicU64::new(now()),
             ..Self::new(reason, location)
         }
     }
@@ -407,11 +415,11 @@ impl Wait {
         // may go while this function still runs.
         let claim_word = unsafe { &(*this).word };
         let done = done_word(outcome, arm);
-        // Nearly always the first case for a waiter that looks, the second for one that sleeps.
-        let mut word = PENDING;
+        // A look first: for who sleeps, there is no read-modify-write. Acquire: the waiter.
+        let mut word = claim_word.load(Ordering::Acquire);
         loop {
             if word & ASLEEP != 0 {
-                // SAFETY: the owner set ASLEEP (acquired below) and from then on leaves the cell to who ends the wait.
+                // SAFETY: the owner set ASLEEP (acquired here) and from then on leaves the cell to who ends the wait.
                 let waiter = unsafe { (*this).waiter.with_mut(|cell| (*cell).take()) };
                 // Release: the owner that sees DONE sees the slot. A plain store, for the owner no longer writes.
                 claim_word.store(done, Ordering::Release);
@@ -446,7 +454,7 @@ impl fmt::Debug for Wait {
 }
 
 /// Nanoseconds since the first wait of the process, never 0.
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     static EPOCH: OnceLock<Instant> = OnceLock::new();
     if cfg!(any(gochan_loom, gochan_shuttle)) {
         return 1;
@@ -456,7 +464,7 @@ fn now() -> u64 {
 
 /// gopark without anybody who could call goready: an operation on a nil channel.
 pub(crate) fn forever(reason: Reason, location: &'static Location<'static>, deadline: Option<Instant>) {
-    let wait = Wait::new(reason, location);
+    let wait = Wait::of_caller(reason, location);
     let ended = wait.park(deadline, &Spin::none(), || {});
     debug_assert!(ended.is_none(), "nobody knows this wait");
     wait.over();

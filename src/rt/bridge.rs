@@ -3,7 +3,7 @@
 //! A waker may be cloned, kept for ever and called from anywhere, so it cannot name a goroutine, which ends. It names a
 //! cell with three states; only who finds it PARKED readies the goroutine, and does so once.
 
-use crate::park::{Goroutine, Reason, Resumed, Scheduler, Wait, scheduler, set_scheduler};
+use crate::park::{Goroutine, Reason, Resumed, Scheduler, Spare, Wait, scheduler, set_scheduler};
 use std::cell::UnsafeCell;
 use std::mem::ManuallyDrop;
 use std::panic::Location;
@@ -125,11 +125,18 @@ fn on_goroutine<F: Future>(
         // SAFETY: not PARKED, so the cell is ours.
         unsafe { *cell.parked.get() = Some((scheduler.this)()) };
         let mut cancelled = (scheduler.is_cancelled)();
-        if !cancelled && cell.park() && (scheduler.switch_out)(None, Some(&wait)) == Resumed::Cancelled {
-            cancelled = true;
-            // Whoever has found the name wakes us, and that is waited for.
-            if cell.state.swap(EMPTY, Ordering::AcqRel) == NOTIFIED {
-                let _readied = (scheduler.switch_out)(None, None);
+        if !cancelled && cell.park() {
+            let resumed = (scheduler.switch_out)(None, Some(&wait));
+            cancelled = resumed == Resumed::Cancelled;
+            let found = cell.state.swap(EMPTY, Ordering::AcqRel) == NOTIFIED;
+            match (resumed, found) {
+                // Whoever has found the name wakes us, and that is waited for.
+                (Resumed::Cancelled, true) if !(scheduler.spare)(Spare::Take) => {
+                    let _readied = (scheduler.switch_out)(None, None);
+                }
+                // Another wait's wake-up.
+                (Resumed::Readied, false) => _ = (scheduler.spare)(Spare::Keep),
+                _ => {}
             }
         }
         // Nobody has our name now.
@@ -168,6 +175,8 @@ pub(super) struct Polling(Option<&'static Scheduler>);
 static REFUSE: Scheduler = Scheduler {
     polling: true,
     this: || unreachable!("refused"),
+    now: || unreachable!("refused"),
+    spare: |_| unreachable!("refused"),
     switch_out: |_, _| unreachable!("refused"),
     is_cancelled: || false,
     unwind: || unreachable!("refused"),

@@ -223,6 +223,8 @@ pub(super) struct Own {
     yielder: Cell<*const Yielder<(), ()>>,
     /// Why it was resumed.
     pub(super) resumed: Cell<Resumed>,
+    /// Wake-ups that have come and are owed to waits that it has not come to sleep in.
+    pub(super) spare: Cell<u32>,
     /// While it is parked and may be resumed early: for what it waits.
     pub(super) wait: Cell<*const Wait>,
     /// Was anybody of this thread unwinding when it parked?
@@ -251,6 +253,7 @@ impl G {
                 coroutine: UnsafeCell::new(None),
                 yielder: Cell::new(ptr::null()),
                 resumed: Cell::new(Resumed::Readied),
+                spare: Cell::new(0),
                 wait: Cell::new(ptr::null()),
                 panicking: Cell::new(false),
                 unwinding: Cell::new(false),

@@ -50,7 +50,7 @@ impl Latch {
 
     /// Waits; false if the deadline has come first.
     pub(super) fn wait(&self, reason: Reason, at: &'static Location<'static>, deadline: Option<Instant>) -> bool {
-        let wait = Wait::new(reason, at);
+        let wait = Wait::of_caller(reason, at);
         // Others reach it by this pointer only.
         let this = &raw const wait;
         {

@@ -24,7 +24,7 @@ use super::g::{Body, Fresh, G, Identity, Stack};
 use super::mail::{Mail, ReadyG, Remote, count};
 use super::runtime::{Shared, until_known};
 use super::task;
-use crate::park::{Goroutine, Resumed, Scheduler, Wait, set_scheduler};
+use crate::park::{self, Goroutine, Resumed, Scheduler, Spare, Wait, set_scheduler};
 use crossbeam_deque::Worker as Deque;
 use parking::Parker;
 use std::cell::{Cell, RefCell};
@@ -103,6 +103,8 @@ pub(super) struct Worker {
     residents: RefCell<Vec<Arc<dyn Body>>>,
     chain: Cell<u32>,
     turn: Cell<u32>,
+    /// The time when it last looked: for stamps.
+    clock: Cell<u64>,
     /// It has slept since it last found work.
     woken: Cell<bool>,
     /// Somebody is cancelled who could not be told from a neighbour that unwinds.
@@ -159,6 +161,8 @@ impl Drop for Current {
 static SCHEDULER: Scheduler = Scheduler {
     polling: false,
     this,
+    now,
+    spare,
     switch_out,
     is_cancelled: cancel::is_cancelled,
     unwind: cancel::unwind,
@@ -176,8 +180,22 @@ pub(super) fn running<'a>() -> (&'a Worker, &'a G) {
 
 fn this() -> Goroutine {
     let (_, g) = running();
-    // SAFETY: a goroutine is readied once per park, and its record lives until it has consumed that.
+    // SAFETY: a goroutine is readied once per wait, and its record lives until it has consumed that.
     unsafe { Goroutine::new(NonNull::from(g).cast(), ready) }
+}
+
+fn now() -> u64 {
+    running().0.clock.get()
+}
+
+fn spare(what: Spare) -> bool {
+    let spare = &running().1.own.spare;
+    match what {
+        Spare::Keep => spare.set(spare.get() + 1),
+        Spare::Take if spare.get() == 0 => return false,
+        Spare::Take => spare.set(spare.get() - 1),
+    }
+    true
 }
 
 /// goready: the goroutine can run again.
@@ -248,6 +266,7 @@ impl Worker {
             residents: RefCell::default(),
             chain: Cell::new(0),
             turn: Cell::new(0),
+            clock: Cell::new(park::now()),
             woken: Cell::new(false),
             deferred: Cell::new(false),
         }
@@ -341,6 +360,7 @@ impl Worker {
             self.remote.is_stuck.store(false, Ordering::Relaxed);
         }
         if turn % TURNS_PER_CLOCK == 0 {
+            self.clock.set(park::now());
             self.run_timers();
         }
         if self.remote.has_mail() {
@@ -639,6 +659,7 @@ impl Worker {
             }
             shared.monitor.begin(&self.shared);
         }
+        self.clock.set(park::now());
         self.woken.set(true);
         self.remote.set_asleep(false);
         shared.end_sleep();

@@ -373,7 +373,7 @@ impl<'c> Selectgo<'c> {
     /// As for [`selectgo`]; `held` are all channels.
     unsafe fn park(&mut self, held: Held<'_>, deadline: Option<Instant>) -> Result<(usize, Fired, Ready), Again> {
         let limit = self.limit(deadline);
-        let wait = Wait::new(reason(self.cases), self.at);
+        let wait = Wait::of_caller(reason(self.cases), self.at);
         let mut sgs = SmallVec::<[MaybeUninit<Sudog>; INLINE]>::with_capacity(self.cases.len());
         // From here on the sudogs are reached by raw pointers only.
         let sgs = sgs.as_mut_ptr().cast::<Sudog>();
@@ -421,7 +421,7 @@ impl<'c> Selectgo<'c> {
         let Case { target: Target::Chan(chan), room, .. } = self.cases[case] else {
             unreachable!("a channel's sender")
         };
-        let wait = Wait::new(Reason::Select, self.at);
+        let wait = Wait::of_caller(Reason::Select, self.at);
         let mut sg = Sudog::new(&raw const wait, case as u16, room);
         sg.nonblocking = true;
         let sg = &raw const sg;

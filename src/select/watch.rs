@@ -49,7 +49,7 @@ fn is_ready(case: &Case<'_>) -> bool {
 
 /// Waits until told that an arm is ready. `None`: look again.
 fn watch(cases: &[Case<'_>], deadline: Option<Instant>, at: &'static Location<'static>) -> Option<usize> {
-    let wait = Wait::new(Reason::Select, at);
+    let wait = Wait::of_caller(Reason::Select, at);
     let sudog = |(arm, case): (usize, &Case<'_>)| {
         let mut sg = Sudog::new(&raw const wait, arm as u16, ptr::null_mut());
         sg.interest = if case.dir == Dir::Send { WATCH_SEND } else { WATCH_RECV };

@@ -6,6 +6,7 @@ mod crossfire;
 mod flume;
 pub mod go;
 mod gochan;
+mod gochan_rt;
 mod kanal;
 mod may;
 mod std_mpsc;
@@ -112,7 +113,9 @@ pub const IMPLS: &[Impl] = &[
         .threads::<gochan::Gochan>()
         .tasks::<gochan::Gochan>()
         .selects::<gochan::Gochan>()
-        .timers::<gochan::Gochan>(),
+        .timers::<gochan::Gochan>()
+        .goroutines::<gochan_rt::Stackful>(),
+    Impl::new("gochan_spawn").goroutines::<gochan_rt::Stackless>(),
     Impl::new("crossbeam")
         .threads::<crossbeam::Crossbeam>()
         .selects::<crossbeam::Crossbeam>()
