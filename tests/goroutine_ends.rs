@@ -35,6 +35,8 @@ impl<F: FnMut()> Drop for OnDrop<F> {
     }
 }
 
+type Waits = Box<dyn FnOnce() + Send>;
+
 /// For what is waited for only.
 fn ignore<T>(_: T) {}
 
@@ -49,7 +51,7 @@ fn every_wait_is_cancelled() {
         let (drops, counted) = counter();
         let (full, _keep) = bounded::<Counted>(0);
         let (_keep2, empty) = bounded::<()>(0);
-        let waits: Vec<(&str, Box<dyn FnOnce() + Send>)> = vec![
+        let waits: Vec<(&str, Waits)> = vec![
             ("recv", {
                 let empty = empty.clone();
                 Box::new(move || ignore(empty.recv()))
@@ -452,7 +454,7 @@ fn shutdown_ends_everybody() {
             let (tx, rx) = bounded::<Counted>(0);
             for i in 0..40 {
                 let (tx, rx, value, another) = (tx.clone(), rx.clone(), counted(), counted());
-                let _ = match i % 4 {
+                drop(match i % 4 {
                     0 => runtime.go(move || {
                         let _value = value;
                         let _sends = OnDrop(|| drop(tx.try_send(Counted(another.0.clone()))));
@@ -477,7 +479,7 @@ fn shutdown_ends_everybody() {
                         let _value = (value, another);
                         std::future::pending::<()>().await;
                     }),
-                };
+                });
             }
             drop((tx, rx));
             thread::yield_now();
@@ -497,7 +499,7 @@ fn after_the_end() {
         let runtime = one_worker();
         let value = counted();
         // Its destructor starts another, when the runtime has ended.
-        let _ = runtime.go(move || {
+        runtime.go(move || {
             let _starts = OnDrop({
                 let mut value = Some(value);
                 move || {

@@ -1,9 +1,10 @@
 //! How a goroutine is made.
 
-use super::g::{Fresh, Identity, Record, Spec, Stack};
+use super::g::{Fresh, Identity, Record, Spec};
 use super::join::JoinHandle;
 use super::mail::{Remote, count};
 use super::runtime::{Shared, submit_fresh};
+use super::stack::{Stack, StackError};
 use super::worker::{Work, current_identity, current_worker};
 use std::fmt;
 use std::panic::Location;
@@ -34,7 +35,7 @@ pub struct Goroutine {
 /// There is no stack for another goroutine. The closure comes back.
 pub struct SpawnError<F> {
     closure: F,
-    bytes: usize,
+    why: StackError,
 }
 
 impl Goroutine {
@@ -99,10 +100,9 @@ impl Goroutine {
         T: Send + 'static,
     {
         let bytes = self.stack_bytes();
-        let stack = current_worker().map_or_else(|| Stack::new(bytes).ok(), |worker| worker.stack(bytes));
-        match stack {
-            Some(stack) => Ok(self.submit(Some(stack), f)),
-            None => Err(SpawnError { closure: f, bytes }),
+        match current_worker().map_or_else(|| Stack::new(bytes), |worker| worker.stack(bytes)) {
+            Ok(stack) => Ok(self.submit(Some(stack), f)),
+            Err(why) => Err(SpawnError { closure: f, why }),
         }
     }
 
@@ -159,13 +159,13 @@ impl<F> SpawnError<F> {
 
 impl<F> fmt::Debug for SpawnError<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SpawnError").field("bytes", &self.bytes).finish_non_exhaustive()
+        f.debug_struct("SpawnError").field("why", &self.why).finish_non_exhaustive()
     }
 }
 
 impl<F> fmt::Display for SpawnError<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no stack of {} bytes for another goroutine", self.bytes)
+        self.why.fmt(f)
     }
 }
 

@@ -11,9 +11,9 @@ use super::cancel::Cancelled;
 use super::join::End;
 use super::mail::Remote;
 use super::scope::ScopeState;
+use super::stack::Stack;
 use super::worker::Worker;
 use crate::park::{Resumed, Wait};
-use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
@@ -23,7 +23,6 @@ use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
-pub(super) type Stack = DefaultStack;
 type Stackful = Coroutine<(), (), (), Stack>;
 
 /// Which goroutine or task: what is known of it from its start.
@@ -101,8 +100,8 @@ pub(super) trait Body {
     fn g(&self) -> &G;
     /// Runs the closure. Called once, on the goroutine's stack; nothing unwinds from it.
     fn run(&self);
-    /// It will never run, or never again: who waits for its end is told.
-    fn forsake(&self);
+    /// It will never run, or never again: who waits for its end is told, and why, as if that were its panic.
+    fn forsake(&self, why: Option<String>);
 }
 
 /// A goroutine as its handle sees it.
@@ -168,7 +167,7 @@ impl<F: FnOnce() -> T, T> Body for Record<F, T> {
         }
     }
 
-    fn forsake(&self) {
+    fn forsake(&self, why: Option<String>) {
         if self.g.home().is_none() {
             // SAFETY: it has not started, and never will.
             let closure = unsafe { (*self.closure.get()).take() };
@@ -178,7 +177,7 @@ impl<F: FnOnce() -> T, T> Body for Record<F, T> {
                 scope.child_ended(false);
             }
         }
-        drop(self.end.set(Err(None)));
+        drop(self.end.set(Err(why.map(|why| Box::new(why) as _))));
     }
 }
 
@@ -291,6 +290,8 @@ impl G {
         g.home.store(ptr::from_ref(worker.remote).cast_mut(), Ordering::SeqCst);
         // SAFETY: only the lifetime changes: the worker keeps the record until the coroutine has ended, or for ever.
         let body: *const (dyn Body + 'static) = unsafe { std::mem::transmute(ptr::from_ref(body)) };
+        // SAFETY: the record outlives the coroutine, which gives the stack back.
+        unsafe { stack.set_owner(&raw const g.identity) };
         let coroutine = Coroutine::with_stack(stack, move |yielder, ()| {
             // SAFETY: the record is alive while its coroutine runs.
             let body = unsafe { &*body };
@@ -353,7 +354,7 @@ impl Fresh {
 impl Drop for Fresh {
     fn drop(&mut self) {
         if let Some(body) = &self.0 {
-            body.forsake();
+            body.forsake(None);
         }
     }
 }

@@ -8,15 +8,22 @@ mod bridge;
 mod builder;
 mod cancel;
 mod g;
+mod guard;
 mod join;
 mod latch;
 mod mail;
 mod monitor;
+mod overflow;
 mod runtime;
 mod scope;
+mod slab;
+mod stack;
 mod task;
 mod unblock;
 mod worker;
+
+#[cfg(test)]
+mod tests;
 
 pub use bridge::block_on;
 pub use builder::{Goroutine, SpawnError};
@@ -28,21 +35,20 @@ pub use scope::{Scope, scope};
 pub use unblock::unblock;
 
 use crate::park;
-use corosensei::stack::{DefaultStack, Stack};
 use g::{Record, Spec};
 use runtime::Shared;
 use std::panic::Location;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 use worker::{current_goroutine, current_identified, current_identity, current_worker};
 
-/// The stack of a goroutine: address space, of which pages are taken as they are used.
+/// The stack of a goroutine, `GOCHAN_STACK` or this: address space, of which pages are taken as they are used.
 const STACK_SIZE: usize = 256 * 1024;
 
-fn is_common(stack: &DefaultStack) -> bool {
-    let size = stack.base().get() - stack.limit().get();
-    (STACK_SIZE..=STACK_SIZE + 64 * 1024).contains(&size)
+fn default_stack_size() -> usize {
+    static SIZE: OnceLock<usize> = OnceLock::new();
+    *SIZE.get_or_init(|| std::env::var("GOCHAN_STACK").ok().and_then(|size| size.parse().ok()).unwrap_or(STACK_SIZE))
 }
 
 /// Starts a goroutine: `f` runs side by side with the caller. Go's `go f()`.
@@ -58,6 +64,18 @@ fn is_common(stack: &DefaultStack) -> bool {
 /// Goroutines are not preempted: one that computes keeps its worker until it waits, or has done so many operations that could
 /// have made it wait. A blocking call blocks the worker; see [`unblock`]. Outside of a runtime's goroutines and tasks, a
 /// runtime is started for the process, and never shut down.
+///
+/// # Stacks
+///
+/// A goroutine gets its stack when it first runs: 256 KiB, or what its builder, its runtime or `GOCHAN_STACK` in the
+/// environment says in bytes, rounded up to a power of two, at least 64 KiB. That is address space; memory is taken page by
+/// page as it is used, one page at least, and is given back when many goroutines have ended. A stack does not grow: who
+/// overflows it ends the process, with a message that says which goroutine it was and where it was started.
+///
+/// A million at a time is a matter of memory on Linux 6.13 and later. On older kernels each stack takes two of the 65,530
+/// mappings that a process may have; past some 31,000 goroutines the next do not run, a message says why, and
+/// [`join`](JoinHandle::join) returns an error. The sysctl `vm.max_map_count` raises that. Tasks ([`rt::spawn`](spawn))
+/// have no such limit.
 ///
 /// # Soundness
 ///

@@ -12,6 +12,7 @@ use super::g::{Fresh, SharedBody};
 use super::latch::Latch;
 use super::mail::{Mail, Remote, count};
 use super::monitor::Monitor;
+use super::overflow;
 use super::task::Tasks;
 use super::worker::{Parts, Work, Worker, current_worker};
 use super::{Goroutine, JoinHandle};
@@ -53,6 +54,7 @@ pub(super) struct Shared {
 
 impl Shared {
     fn start(options: &RuntimeBuilder) -> io::Result<Arc<Self>> {
+        overflow::install();
         let workers = options.workers.unwrap_or_else(default_workers);
         let parts: Vec<Parts> = (0..workers).map(|_| Parts::new()).collect();
         let shared = Arc::new(Self {
@@ -65,7 +67,7 @@ impl Shared {
             all_ended: Latch::new(),
             spawned_outside: AtomicU64::new(0),
             forsaken: AtomicU64::new(0),
-            stack_size: options.stack_size.unwrap_or(super::STACK_SIZE),
+            stack_size: options.stack_size.unwrap_or_else(super::default_stack_size),
             tasks: Tasks::default(),
             monitor: Monitor::default(),
             #[cfg(feature = "tokio")]
@@ -287,7 +289,7 @@ impl RuntimeBuilder {
         self
     }
 
-    /// The size of a goroutine's stack in bytes, where its [builder](Goroutine) says nothing else: 256 KiB by default.
+    /// The size of a goroutine's stack in bytes, where its [builder](Goroutine) says nothing else: `GOCHAN_STACK` in the environment, or 256 KiB.
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.stack_size = Some(bytes);
         self

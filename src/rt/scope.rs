@@ -172,7 +172,8 @@ impl<'scope> Scope<'scope, '_> {
         self.state.children.fetch_add(1, Ordering::Relaxed);
         let identity = Identity::new(current_identity(), Location::caller());
         let scope = Some(self.state.clone());
-        let record = Arc::new(Record::new(Spec { identity, stack_size: super::STACK_SIZE, stack: None, scope }, f));
+        let record =
+            Arc::new(Record::new(Spec { identity, stack_size: Shared::current().stack_size, stack: None, scope }, f));
         // SAFETY: only the lifetime changes. What the closure borrows lives until the scope ends, and that is after the
         // closure and its value are gone: the value goes to the handle, which is of the scope, or is dropped before the
         // child says that it has ended.

@@ -20,9 +20,10 @@
 
 use super::bridge::Polling;
 use super::cancel;
-use super::g::{Body, Fresh, G, Identity, Stack};
+use super::g::{Body, Fresh, G, Identity};
 use super::mail::{Mail, ReadyG, Remote, count};
 use super::runtime::{Shared, until_known};
+use super::stack::{Stack, StackError, Stacks};
 use super::task;
 use crate::park::{self, Goroutine, Resumed, Scheduler, Spare, Wait, set_scheduler};
 use crossbeam_deque::Worker as Deque;
@@ -46,8 +47,6 @@ const TURNS_PER_FRESH: u32 = 61;
 const LOOKS: u32 = 64;
 /// By so many residents workers may differ before a burst is shared.
 const SLACK: usize = 4;
-/// Stacks that are kept for the next goroutines.
-const SPARE_STACKS: usize = 1024;
 
 /// What any worker may take.
 pub(super) enum Work {
@@ -98,7 +97,7 @@ pub(super) struct Worker {
     /// Who runs: the goroutine, or the task that is polled.
     identity: Cell<*const Identity>,
     parker: Parker,
-    stacks: RefCell<Vec<Stack>>,
+    stacks: RefCell<Stacks>,
     /// Started goroutines that have not ended.
     residents: RefCell<Vec<Arc<dyn Body>>>,
     chain: Cell<u32>,
@@ -262,7 +261,7 @@ impl Worker {
             current: Cell::new(ptr::null()),
             identity: Cell::new(ptr::null()),
             parker,
-            stacks: RefCell::default(),
+            stacks: RefCell::new(Stacks::new()),
             residents: RefCell::default(),
             chain: Cell::new(0),
             turn: Cell::new(0),
@@ -536,11 +535,14 @@ impl Worker {
     /// Gives a goroutine its stack, and a place among the residents. `None` if there is no stack to be had.
     fn settle_in(&self, body: Arc<dyn Body>) -> Option<*const G> {
         let g = body.g();
-        let Some(stack) = g.take_stack().or_else(|| self.stack(g.stack_size)) else {
-            eprintln!("no memory for the stack of {}, spawned at {}", g.identity, g.identity.spawned_at());
-            body.forsake();
-            self.shared.forsaken.fetch_add(1, Ordering::Relaxed);
-            return None;
+        let stack = match g.take_stack().map_or_else(|| self.stack(g.stack_size), Ok) {
+            Ok(stack) => stack,
+            Err(error) => {
+                eprintln!("{}, spawned at {}, cannot run: {error}", g.identity, g.identity.spawned_at());
+                body.forsake(Some(error.to_string()));
+                self.shared.forsaken.fetch_add(1, Ordering::Relaxed);
+                return None;
+            }
         };
         G::start(&*body, self, stack);
         let address = ptr::from_ref(g);
@@ -559,9 +561,8 @@ impl Worker {
         }
     }
 
-    pub(super) fn stack(&self, size: usize) -> Option<Stack> {
-        let spare = if size == super::STACK_SIZE { self.stacks.borrow_mut().pop() } else { None };
-        spare.or_else(|| Stack::new(size).ok())
+    pub(super) fn stack(&self, size: usize) -> Result<Stack, StackError> {
+        self.stacks.borrow_mut().get(size)
     }
 
     /// Runs a goroutine until it switches out, or ends.
@@ -601,11 +602,7 @@ impl Worker {
         };
         count(&self.remote.ended);
         drop(body);
-        let mut stacks = self.stacks.borrow_mut();
-        // Only those of the common size are kept.
-        if stacks.len() < SPARE_STACKS && super::is_common(&stack) {
-            stacks.push(stack);
-        }
+        self.stacks.borrow_mut().put(stack);
     }
 
     /// The running goroutine will never run again: what is on its stack stays there, and its stack with it.
@@ -613,7 +610,7 @@ impl Worker {
         let body = self.residents.borrow()[g.place.load(Ordering::Relaxed)].clone();
         let identity = &g.identity;
         eprintln!("{identity}, spawned at {}, is cancelled and cannot be unwound: it is left", identity.spawned_at());
-        body.forsake();
+        body.forsake(None);
         loop {
             // SAFETY: it is the running goroutine that calls.
             unsafe { g.suspend() };

@@ -1,0 +1,3 @@
+//! Tests of what has no public face.
+
+mod stack;
