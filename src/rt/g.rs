@@ -12,9 +12,9 @@ use super::join::End;
 use super::mail::Remote;
 use super::scope::ScopeState;
 use super::stack::Stack;
+use super::switch::Context;
 use super::worker::Worker;
 use crate::park::{Resumed, Wait};
-use corosensei::{Coroutine, CoroutineResult, Yielder};
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
 use std::num::NonZeroU64;
@@ -22,8 +22,6 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
-
-type Stackful = Coroutine<(), (), (), Stack>;
 
 /// Which goroutine or task: what is known of it from its start.
 ///
@@ -217,9 +215,7 @@ pub(super) struct G {
 /// What only its worker touches.
 pub(super) struct Own {
     stack: Cell<Option<Stack>>,
-    coroutine: UnsafeCell<Option<Stackful>>,
-    /// How the running goroutine reaches its worker.
-    yielder: Cell<*const Yielder<(), ()>>,
+    pub(super) context: Context,
     /// Why it was resumed.
     pub(super) resumed: Cell<Resumed>,
     /// Wake-ups that have come and are owed to waits that it has not come to sleep in.
@@ -249,8 +245,7 @@ impl G {
             place: AtomicUsize::new(usize::MAX),
             own: Own {
                 stack: Cell::new(stack),
-                coroutine: UnsafeCell::new(None),
-                yielder: Cell::new(ptr::null()),
+                context: Context::new(),
                 resumed: Cell::new(Resumed::Readied),
                 spare: Cell::new(0),
                 wait: Cell::new(ptr::null()),
@@ -292,43 +287,8 @@ impl G {
         let body: *const (dyn Body + 'static) = unsafe { std::mem::transmute(ptr::from_ref(body)) };
         // SAFETY: the record outlives the coroutine, which gives the stack back.
         unsafe { stack.set_owner(&raw const g.identity) };
-        let coroutine = Coroutine::with_stack(stack, move |yielder, ()| {
-            // SAFETY: the record is alive while its coroutine runs.
-            let body = unsafe { &*body };
-            body.g().own.yielder.set(yielder);
-            body.run();
-        });
-        // SAFETY: only its worker touches the coroutine.
-        unsafe { *g.own.coroutine.get() = Some(coroutine) };
-    }
-
-    /// Runs the goroutine until it switches out. True if it has ended.
-    ///
-    /// # Safety
-    /// Called by its worker, from the worker's own stack.
-    pub(super) unsafe fn resume(&self) -> bool {
-        // SAFETY: only its worker touches the coroutine, and never while it runs.
-        let coroutine = unsafe { (*self.own.coroutine.get()).as_mut().expect("resumed after its end") };
-        matches!(coroutine.resume(()), CoroutineResult::Return(()))
-    }
-
-    /// Switches the running goroutine out; returns when it is resumed.
-    ///
-    /// # Safety
-    /// Called by the goroutine itself.
-    pub(super) unsafe fn suspend(&self) {
-        // SAFETY: the yielder lives on the goroutine's stack, below its body.
-        unsafe { (*self.own.yielder.get()).suspend(()) };
-    }
-
-    /// The stack of one that has ended.
-    ///
-    /// # Safety
-    /// Called by its worker.
-    pub(super) unsafe fn end(&self) -> Stack {
-        // SAFETY: only its worker touches the coroutine, and it does not run.
-        let coroutine = unsafe { (*self.own.coroutine.get()).take() };
-        coroutine.expect("ended once").into_stack()
+        // SAFETY: as above.
+        unsafe { g.own.context.prepare(stack, body) };
     }
 }
 

@@ -18,6 +18,7 @@ mod runtime;
 mod scope;
 mod slab;
 mod stack;
+mod switch;
 mod task;
 mod unblock;
 mod worker;

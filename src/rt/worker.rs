@@ -221,7 +221,7 @@ fn switch_out(deadline: Option<Instant>, wait: Option<&Wait>) -> Resumed {
     own.panicking.set(thread::panicking());
     own.wait.set(wait.map_or(ptr::null(), ptr::from_ref));
     // SAFETY: it is the running goroutine that calls.
-    unsafe { g.suspend() };
+    unsafe { g.own.context.switch_out() };
     own.wait.set(ptr::null());
     if let Some(timer) = timer {
         worker.timers.borrow_mut().remove(&timer);
@@ -234,7 +234,7 @@ pub(super) fn yield_goroutine() {
     let (worker, g) = running();
     worker.ready.borrow_mut().push_back(g);
     // SAFETY: it is the running goroutine that calls.
-    unsafe { g.suspend() };
+    unsafe { g.own.context.switch_out() };
     if cancel::is_cancelled() {
         cancel::unwind();
     }
@@ -573,7 +573,7 @@ impl Worker {
         let identity = self.identity.replace(&raw const g.identity);
         let outer = set_scheduler(Some(&SCHEDULER));
         // SAFETY: it is ours, and we are on the worker's own stack.
-        let ended = unsafe { g.resume() };
+        let ended = unsafe { g.own.context.switch_in() };
         set_scheduler(outer);
         self.identity.set(identity);
         self.current.set(ptr::null());
@@ -589,7 +589,7 @@ impl Worker {
     /// A goroutine has ended.
     fn bury(&self, g: &G) {
         // SAFETY: it has ended, and a wake-up that was owed to it was consumed.
-        let stack = unsafe { g.end() };
+        let stack = unsafe { g.own.context.take_stack() };
         let body = {
             let mut residents = self.residents.borrow_mut();
             let place = g.place.load(Ordering::Relaxed);
@@ -613,7 +613,7 @@ impl Worker {
         body.forsake(None);
         loop {
             // SAFETY: it is the running goroutine that calls.
-            unsafe { g.suspend() };
+            unsafe { g.own.context.switch_out() };
         }
     }
 
