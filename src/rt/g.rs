@@ -44,9 +44,7 @@ pub struct Identity {
 
 impl Identity {
     pub(super) fn new(parent: Option<NonZeroU64>, spawned_at: &'static Location<'static>) -> Self {
-        static IDS: AtomicU64 = AtomicU64::new(1);
-        let id = NonZeroU64::new(IDS.fetch_add(1, Ordering::Relaxed)).expect("fewer than 2^64 goroutines");
-        Self { id, parent, spawned_at, name: None }
+        Self { id: next_id(), parent, spawned_at, name: None }
     }
 
     pub(super) fn named(mut self, name: Option<Arc<str>>) -> Self {
@@ -88,6 +86,21 @@ impl fmt::Display for Identity {
         write!(f, "goroutine {}", self.id)?;
         self.name.as_ref().map_or(Ok(()), |name| write!(f, " [{name}]"))
     }
+}
+
+/// Numbers are taken from the process sixteen at a time, as in Go.
+fn next_id() -> NonZeroU64 {
+    const AT_A_TIME: u64 = 16;
+    static IDS: AtomicU64 = AtomicU64::new(1);
+    thread_local! {
+        static NEXT: Cell<u64> = const { Cell::new(0) };
+    }
+    let id = match NEXT.get() {
+        next if next == 0 || next % AT_A_TIME == 1 => IDS.fetch_add(AT_A_TIME, Ordering::Relaxed),
+        next => next,
+    };
+    NEXT.set(id + 1);
+    NonZeroU64::new(id).expect("fewer than 2^64 goroutines")
 }
 
 /// How a goroutine ended: its value, its panic, or neither because it was cancelled.

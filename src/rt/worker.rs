@@ -317,7 +317,9 @@ impl Worker {
     /// Work of any kind, made on this worker. One piece is what this worker does next; more are work for others.
     pub(super) fn push(&self, work: Work) {
         self.fresh.push(work);
-        if self.fresh.len() > 1 {
+        if self.shared.workers().len() == 1 {
+            // The only one there is, and awake.
+        } else if self.fresh.len() > 1 {
             self.shared.wakep();
         } else {
             self.shared.monitor.begin(&self.shared);
