@@ -72,6 +72,16 @@ impl Remote {
         }
     }
 
+    /// For another worker. The inbox may have what was posted too late for the last.
+    pub(super) fn reset(&self) {
+        self.read().clear();
+        self.residents.store(0, Ordering::Relaxed);
+        self.spawned.store(0, Ordering::Relaxed);
+        self.ended.store(0, Ordering::Relaxed);
+        self.is_stuck.store(false, Ordering::Relaxed);
+        self.set_asleep(false);
+    }
+
     /// From any thread. Wakes the worker if it sleeps.
     pub(super) fn post(&self, mail: Mail) {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner).push(mail);

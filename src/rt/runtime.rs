@@ -89,7 +89,7 @@ impl Shared {
     fn worker(self: Arc<Self>, parts: Parts) {
         #[cfg(feature = "tokio")]
         let _entered = self.tokio.as_ref().map(tokio::runtime::Handle::enter);
-        Worker::new(self.clone(), parts).schedule();
+        Worker::new(self.clone(), parts).run_thread();
         if self.alive.fetch_sub(1, Ordering::AcqRel) == 1 {
             if let Ok(ready) = self.all_ended.set() {
                 ready.fire();
@@ -404,9 +404,12 @@ impl Runtime {
     #[track_caller]
     fn shut_down(&self, timeout: Duration) -> bool {
         self.shared.shut_down();
-        // Who lives here would wait for himself.
-        let is_own = current_worker().is_some_and(|worker| Arc::ptr_eq(&worker.shared, &self.shared));
-        !is_own && self.shared.wait_for_end(timeout)
+        !self.is_own() && self.shared.wait_for_end(timeout)
+    }
+
+    /// Does the caller live here? Then he would wait for himself.
+    fn is_own(&self) -> bool {
+        current_worker().is_some_and(|worker| Arc::ptr_eq(&worker.shared, &self.shared))
     }
 }
 
@@ -415,7 +418,7 @@ impl Drop for Runtime {
         if self.shared.is_shut_down() {
             return;
         }
-        if !self.shut_down(PATIENCE) {
+        if !self.shut_down(PATIENCE) && !self.is_own() {
             let left = self.shared.workers.iter().map(|worker| worker.residents.load(Ordering::Relaxed)).sum::<usize>();
             eprintln!(
                 "a runtime ended, and {left} of its goroutines have not within {} ms: they are left where they are",

@@ -32,8 +32,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU64;
 use std::ptr::{self, NonNull};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -74,11 +74,23 @@ pub(super) struct Parts {
     pub(super) remote: &'static Remote,
 }
 
+/// Those of workers that have ended: whoever has a remote's name may use it later than that.
+static SPARE: Mutex<Vec<Parts>> = Mutex::new(Vec::new());
+
 impl Parts {
     pub(super) fn new() -> Self {
-        let (fresh, parker) = (Deque::new_fifo(), Parker::new());
-        let remote = Box::leak(Box::new(Remote::new(parker.unparker(), fresh.stealer())));
-        Self { fresh, parker, remote }
+        let spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        spare.unwrap_or_else(|| {
+            let (fresh, parker) = (Deque::new_fifo(), Parker::new());
+            let remote = Box::leak(Box::new(Remote::new(parker.unparker(), fresh.stealer())));
+            Self { fresh, parker, remote }
+        })
+    }
+
+    /// For the next worker.
+    fn give_back(self) {
+        self.remote.reset();
+        SPARE.lock().unwrap_or_else(PoisonError::into_inner).push(self);
     }
 }
 
@@ -272,7 +284,13 @@ impl Worker {
     }
 
     /// The thread's main: schedule, until the runtime shuts down and no goroutine lives here any more.
-    pub(super) fn schedule(&self) {
+    pub(super) fn run_thread(self) {
+        self.schedule();
+        let Self { fresh, parker, remote, .. } = self;
+        Parts { fresh, parker, remote }.give_back();
+    }
+
+    fn schedule(&self) {
         WORKER.set(self);
         while !(self.shared.is_shut_down() && self.has_ended()) {
             match self.find_runnable() {
@@ -301,7 +319,7 @@ impl Worker {
     fn run(&self, work: Work) {
         match work {
             Work::Fresh(fresh) => {
-                if !self.fresh.is_empty() {
+                if !self.fresh.is_empty() && !self.shared.is_shut_down() {
                     self.share();
                 }
                 self.start(fresh);
@@ -326,14 +344,25 @@ impl Worker {
         }
     }
 
-    /// For the worker `home`, if others do not take it before.
+    /// For the worker `home`, if others do not take it before. One that is not of this runtime, any more, gets nothing.
     pub(super) fn push_near(&self, home: &'static Remote, work: Work) {
-        if ptr::eq(home, self.remote) {
+        if ptr::eq(home, self.remote) || !self.shared.workers().iter().any(|worker| ptr::eq(*worker, home)) {
             return self.push(work);
         }
-        home.mailbox.push(work);
-        std::sync::atomic::fence(Ordering::SeqCst);
-        home.wake();
+        self.send(home, [work]);
+    }
+
+    /// To the mailbox of another worker of this runtime.
+    fn send(&self, to: &'static Remote, work: impl IntoIterator<Item = Work>) {
+        work.into_iter().for_each(|work| to.mailbox.push(work));
+        fence(Ordering::SeqCst);
+        to.wake();
+        // It may have ended before it could see what was sent.
+        if self.shared.is_shut_down() {
+            while let Some(work) = until_known(|| to.mailbox.steal()) {
+                work.forsake();
+            }
+        }
     }
 
     fn ready_here(&self, g: *const G) {
@@ -427,14 +456,8 @@ impl Worker {
         if mine <= theirs + SLACK {
             return;
         }
-        for _ in 0..(self.fresh.len() + mine - theirs) / 2 {
-            match self.fresh.pop() {
-                Some(work) => other.mailbox.push(work),
-                None => break,
-            }
-        }
-        std::sync::atomic::fence(Ordering::SeqCst);
-        other.wake();
+        let surplus = (self.fresh.len() + mine - theirs) / 2;
+        self.send(other, (0..surplus).map_while(|_| self.fresh.pop()));
     }
 
     fn read_mail(&self) {
