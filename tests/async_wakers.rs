@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Census, Counted, PATIENCE, Random, watchdog};
+use common::{Census, Counted, PATIENCE, Random, wait_until, watchdog};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use gochan::{Receiver, SendError, Sender, bounded, never, select_async};
 use std::collections::VecDeque;
@@ -558,6 +558,80 @@ fn wakers_are_dropped_outside_the_lock() {
         assert!(Spy::new().poll(receive.as_mut()).is_pending());
         assert_eq!(looked.load(Ordering::Relaxed), 2, "1: dropped under the lock");
     }
+}
+
+/// A receive with a deadline is polled again after that: the waker of its first wait is not dropped under the lock either.
+#[test]
+fn wakers_are_dropped_outside_the_lock_after_a_timeout() {
+    let (tx, rx) = bounded::<u8>(0);
+    let (other, looked) = (rx.clone(), Arc::new(AtomicUsize::new(0)));
+    let free = looked.clone();
+    let spy = Spy::with(move |call| {
+        if call == Dropped {
+            let (other, (done, is_done)) = (other.clone(), mpsc::channel());
+            thread::spawn(move || done.send(other.drain().count()));
+            free.fetch_max(1 + usize::from(is_done.recv_timeout(LONG).is_err()), Ordering::Relaxed);
+        }
+    });
+    let mut receive = Box::pin(rx.recv_timeout_async(Duration::from_millis(1)));
+    wait_until(|| spy.poll(receive.as_mut()).is_ready());
+    assert!(Spy::new().poll(receive.as_mut()).is_ready());
+    assert_eq!(looked.load(Ordering::Relaxed), 1, "2: dropped under the lock");
+    drop(tx);
+}
+
+/// A select whose time is over before its alarm has rung is polled, and receives: should the drop of the alarm's waker, or
+/// any other, panic, the value goes back.
+#[test]
+fn an_alarm_whose_waker_panics_when_dropped() {
+    watchdog(|| {
+        // Keeps the thread that rings the alarms for as long as `release` lives.
+        let (release, held) = mpsc::channel::<()>();
+        let (ringing, rings) = mpsc::channel();
+        let busy = Spy::once(Woken, move || {
+            ringing.send(()).unwrap();
+            let _ = held.recv();
+        });
+        let nil = never::<()>();
+        let mut first = Box::pin(nil.recv_timeout_async(Duration::from_millis(1)));
+        if busy.poll(first.as_mut()).is_pending() {
+            rings.recv().unwrap();
+        }
+        for panicking in 1..5 {
+            let (census, (tx_a, a), (tx_b, b)) = (Census::default(), bounded::<u8>(0), bounded(1));
+            let spy = Spy::new();
+            *spy.hook.lock().unwrap() = Some(Box::new({
+                let mut drops = 0;
+                move |call| {
+                    drops += usize::from(call == Dropped);
+                    if call == Dropped && drops == panicking {
+                        resume_unwind(Box::new("waker"));
+                    }
+                }
+            }));
+            // A sender whose value does not come: the select waits for it, and is in no other queue.
+            let (sender, _) = begun(async {
+                select_async! { send(tx_a, std::future::pending().await) -> _ => {} }
+            });
+            let mut select = Box::pin(async {
+                select_async! {
+                    recv(a) -> _ => unreachable!(),
+                    recv(b) -> value => value.ok(),
+                    default(Duration::from_millis(5)) => None,
+                }
+            });
+            assert!(spy.poll(select.as_mut()).is_pending());
+            tx_b.try_send(census.value(1)).unwrap();
+            thread::sleep(Duration::from_millis(5));
+            let panicked = panics(|| assert!(spy.poll(select.as_mut()).is_ready()));
+            assert_eq!(panicked, panicking <= 2, "drop {panicking}");
+            assert_eq!(b.try_recv().is_ok(), panicked, "drop {panicking}");
+            drop((sender, select));
+            drop((tx_b, b));
+            census.assert_all_dropped();
+        }
+        drop(release);
+    });
 }
 
 /// Of two wakers that are in one place, the one after the other, the second is another one, though it looks the same.

@@ -435,7 +435,11 @@ impl<'a, T> RecvFut<'a, T> {
             match Op::withdraw(op, chan) {
                 Some(Outcome::Completed) => Ok((*op).slot.assume_init_read()),
                 Some(Outcome::Closed) => Err(Refusal::Closed),
-                _ => Err(Refusal::Blocked),
+                _ => {
+                    // Here, because the next poll would drop it under the lock.
+                    drop((*op).wait.take_waker());
+                    Err(Refusal::Blocked)
+                }
             }
         }
     }

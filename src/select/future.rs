@@ -110,11 +110,7 @@ impl Going {
                         }
                     }
                     if let Some(ended) = Self::leave(this, cases, sgs) {
-                        let undo = Undo(cases, ended);
-                        // Foreign code, which may panic. (The waker of the wait was taken by who has ended it.)
-                        drop((*this).alarm.take());
-                        std::mem::forget(undo);
-                        return Poll::Ready(Some(ended));
+                        return Self::end(this, cases, ended);
                     }
                 }
                 // Before anything is locked.
@@ -125,7 +121,7 @@ impl Going {
                 let started = Self::start(this, &mut go, sgs);
                 (*this).deadline = go.deadline;
                 match started {
-                    Ok(Poll::Ready(fired)) => return Poll::Ready(Some(fired)),
+                    Ok(Poll::Ready(fired)) => return Self::end(this, cases, fired),
                     Err(Again::Never) => return Poll::Ready(None),
                     Err(Again::Now) => {}
                     Ok(Poll::Pending) => {
@@ -136,6 +132,19 @@ impl Going {
                 }
             }
         }
+    }
+
+    /// An arm has fired: what is left of the wait goes.
+    ///
+    /// # Safety
+    /// As for [`poll`](Self::poll).
+    unsafe fn end(this: *mut Self, cases: &[Case<'_>], fired: (usize, Fired)) -> Poll<Option<(usize, Fired)>> {
+        let undo = Undo(cases, fired);
+        // Foreign code, which may panic. (The waker of the wait has been taken out of it.)
+        // SAFETY: the caller's contract.
+        drop(unsafe { (*this).alarm.take() });
+        std::mem::forget(undo);
+        Poll::Ready(Some(fired))
     }
 
     /// Looks, and queues if nothing is possible.
