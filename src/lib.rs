@@ -3,7 +3,7 @@
 //! | | send | receive | select | with a time limit | time |
 //! |---|---|---|---|---|---|
 //! | OS thread | [`send`](Sender::send) | [`recv`](Receiver::recv) | [`select!`], [`Select`] | [`send_timeout`](Sender::send_timeout), [`recv_timeout`](Receiver::recv_timeout), `default(..)` | [`after`], [`at`], [`tick`] |
-//! | async task, on any executor | [`send_async`](Sender::send_async) | [`recv_async`](Receiver::recv_async), [`stream`](Receiver::stream) | [`select_async!`] | [`send_timeout_async`](Sender::send_timeout_async), [`recv_timeout_async`](Receiver::recv_timeout_async), `default(..)` | the same |
+//! | async task, on any executor | [`send_async`](Sender::send_async) | [`recv_async`](Receiver::recv_async), [`stream`](Receiver::stream) | [`select_async!`], [`Select::select_async`] | [`send_timeout_async`](Sender::send_timeout_async), [`recv_timeout_async`](Receiver::recv_timeout_async), `default(..)` | the same |
 //!
 //! Both meet on the same channels, by the same handles, at any capacity. So do goroutines (feature `rt`, module `rt`, which
 //! has begun), for which the first row holds.
@@ -36,7 +36,7 @@
 //! | | `reserve().await` | [`reserve()`](Sender::reserve) |
 //! | | `closed().await` | [`closed()`](Sender::closed) |
 //! | `is_disconnected()` | `is_closed()` | [`is_closed()`](Sender::is_closed) |
-//! | `Selector` | `tokio::select!` over futures | [`select_async!`], which selects over sends too |
+//! | `Selector` | `tokio::select!` over futures | [`select_async!`], [`Select::select_async`], which select over sends too |
 //!
 //! What is kept when a future is dropped: [`future`].
 //!
@@ -93,6 +93,7 @@ pub mod future {
     pub use crate::chan::{ClosedFut, RecvFut, RecvTimeoutFut, ReserveFut, SendFut, SendTimeoutFut};
     #[cfg(feature = "stream")]
     pub use crate::chan::{RecvStream, SendSink};
+    pub use crate::select::{ReadyFut, ReadyTimeoutFut, SelectFut, SelectTimeoutFut, TrySelectFut};
 }
 mod park;
 mod primitive;
@@ -103,7 +104,7 @@ mod select;
 /// What the macros expand to.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::select::{Arm, GoExact, Plain, Promise, RecvArm, SelectFut, SendArm, select, select_async};
+    pub use crate::select::{Arm, ArmsFut, GoExact, Plain, Promise, RecvArm, SendArm, select, select_async};
 }
 
 pub use chan::{

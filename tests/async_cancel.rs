@@ -5,7 +5,8 @@
 
 mod common;
 
-use common::{Census, Counted, Random, wait_for_waiting, wait_until, waiting, watchdog};
+use common::future::{at_once, begun, poll, queued};
+use common::{Census, Counted, Random, make, wait_for_waiting, wait_until, waiting, watchdog};
 use futures_executor::block_on;
 use futures_util::{FutureExt, StreamExt};
 use gochan::debug::Reason;
@@ -13,45 +14,12 @@ use gochan::{Chan, Receiver, Sender, TryRecvError, TrySendError, bounded, never,
 use std::future::pending;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Wake};
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 use tokio::task::yield_now;
 
 const CAPS: [Option<usize>; 4] = [Some(0), Some(1), Some(4), None];
-
-fn make<T>(cap: Option<usize>) -> (Sender<T>, Receiver<T>) {
-    cap.map_or_else(unbounded, bounded)
-}
-
-/// Polls once, for nobody.
-fn poll<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
-}
-
-/// A future that has been polled once.
-fn begun<F: Future>(future: F) -> (Pin<Box<F>>, bool) {
-    let mut future = Box::pin(future);
-    let ready = poll(future.as_mut()).is_ready();
-    (future, ready)
-}
-
-/// A future that has been polled once, in vain.
-#[track_caller]
-fn queued<F: Future>(future: F) -> Pin<Box<F>> {
-    let (future, ready) = begun(future);
-    assert!(!ready, "ready already");
-    future
-}
-
-/// What a future returns that is ready when it is first polled.
-#[track_caller]
-fn at_once<F: Future>(future: F) -> F::Output {
-    match poll(pin!(future)) {
-        Poll::Ready(output) => output,
-        Poll::Pending => panic!("not ready"),
-    }
-}
 
 /// How often each race is run: more often if the environment says so.
 fn rounds() -> usize {

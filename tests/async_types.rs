@@ -3,25 +3,25 @@
 
 mod common;
 
-use common::alloc::{Counting, allocations};
-use common::{PATIENCE, watchdog};
+use common::alloc::{Counting, allocations, allocations_of};
+use common::future::{at_once, begun, poll, queued};
+use common::{PATIENCE, make, watchdog};
 use futures_executor::block_on;
 use futures_util::stream::FusedStream;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use gochan::future::{ClosedFut, RecvFut, RecvStream, RecvTimeoutFut, ReserveFut, SendFut, SendSink, SendTimeoutFut};
 use gochan::{
     Chan, Permit, Receiver, RecvError, RecvTimeoutError, SendError, SendTimeoutError, Sender, TrySendError, after,
-    bounded, never, select_async, unbounded,
+    bounded, never, select_async,
 };
 use std::cell::Cell;
 use std::fmt::Debug;
 use std::hint;
 use std::marker::PhantomData;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio::task::yield_now;
@@ -30,38 +30,6 @@ use tokio::task::yield_now;
 static ALLOCATOR: Counting = Counting;
 
 const CAPS: [Option<usize>; 4] = [Some(0), Some(1), Some(64), None];
-
-fn make<T>(cap: Option<usize>) -> (Sender<T>, Receiver<T>) {
-    cap.map_or_else(unbounded, bounded)
-}
-
-fn poll<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
-}
-
-/// A future that has been polled once.
-fn begun<F: Future>(future: F) -> (Pin<Box<F>>, bool) {
-    let mut future = Box::pin(future);
-    let ready = poll(future.as_mut()).is_ready();
-    (future, ready)
-}
-
-/// A future that has been polled once, in vain.
-#[track_caller]
-fn queued<F: Future>(future: F) -> Pin<Box<F>> {
-    let mut future = Box::pin(future);
-    assert!(poll(future.as_mut()).is_pending(), "ready already");
-    future
-}
-
-/// What a future returns that is ready when it is first polled.
-#[track_caller]
-fn at_once<F: Future>(future: F) -> F::Output {
-    match poll(pin!(future)) {
-        Poll::Ready(output) => output,
-        Poll::Pending => panic!("not ready"),
-    }
-}
 
 /// Asks the compiler whether a type has an auto trait. The bound decides which of two constants of the same name is
 /// found: an inherent one goes before one of a trait.
@@ -236,14 +204,6 @@ fn debug_names_the_type() {
     for (future, text) in all {
         assert_eq!(format!("{future:?}"), text);
     }
-}
-
-/// Counts the allocations of `f`, which has run before.
-fn allocations_of(mut f: impl FnMut()) -> usize {
-    f();
-    let before = allocations();
-    f();
-    allocations() - before
 }
 
 /// A task as the tests of allocations have it: on the stack, polled by hand.

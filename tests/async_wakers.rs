@@ -3,14 +3,15 @@
 
 mod common;
 
+use common::future::{at_once, begun};
 use common::{Census, Counted, PATIENCE, Random, wait_until, watchdog};
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use gochan::{Receiver, SendError, Sender, bounded, never, select_async};
+use gochan::{Receiver, Select, SendError, Sender, bounded, never, select_async};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
@@ -120,22 +121,6 @@ fn panics<R>(f: impl FnOnce() -> R) -> bool {
     catch_unwind(AssertUnwindSafe(f)).is_err()
 }
 
-/// A future that has been polled once, and whether it was ready.
-fn begun<F: Future>(future: F) -> (Pin<Box<F>>, bool) {
-    let mut future = Box::pin(future);
-    let ready = future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
-    (future, ready)
-}
-
-/// What a future returns that is ready now.
-#[track_caller]
-fn at_once<F: Future>(future: F) -> F::Output {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(output) => output,
-        Poll::Pending => panic!("not ready"),
-    }
-}
-
 type Operation<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 async fn select<T>(rx: &Receiver<T>) -> Option<T> {
@@ -150,8 +135,19 @@ async fn select_send<T>(tx: &Sender<T>, value: T) -> Result<(), SendError<T>> {
     select_async! { send(tx, value) -> sent => sent, recv(never::<()>()) -> _ => unreachable!() }
 }
 
+async fn select_listed<T>(rx: &Receiver<T>) -> Option<T> {
+    let nil = never::<()>();
+    let mut select = Select::new();
+    select.recv(rx);
+    select.recv(&nil);
+    select.select_async().await.recv(rx).ok()
+}
+
+/// How many ways to receive there are.
+const KINDS: usize = 6;
+
 /// Receives in one of several ways, and how many wakers that keeps. Those that are no `async` can be polled after a panic.
-fn receiving<T>(rx: &Receiver<T>) -> [(usize, Operation<'_, Option<T>>); 5] {
+fn receiving<T>(rx: &Receiver<T>) -> [(usize, Operation<'_, Option<T>>); KINDS] {
     let mut stream = rx.stream();
     [
         (1, Box::pin(rx.recv_async().map(Result::ok))),
@@ -160,6 +156,7 @@ fn receiving<T>(rx: &Receiver<T>) -> [(usize, Operation<'_, Option<T>>); 5] {
         (2, Box::pin(rx.recv_timeout_async(PATIENCE).map(Result::ok))),
         (1, Box::pin(select(rx))),
         (2, Box::pin(select_in_time(rx))),
+        (1, Box::pin(select_listed(rx))),
     ]
 }
 
@@ -167,6 +164,12 @@ fn receiving<T>(rx: &Receiver<T>) -> [(usize, Operation<'_, Option<T>>); 5] {
 fn operations<'a>(rx: &'a Receiver<u8>, tx: &'a Sender<u8>) -> Vec<(usize, Operation<'a, ()>)> {
     async fn send_or_receive(tx: &Sender<u8>, rx: &Receiver<u8>) {
         select_async! { send(tx, 1) -> _ => {}, recv(rx) -> _ => {} }
+    }
+    async fn either_is_ready(tx: &Sender<u8>, rx: &Receiver<u8>) {
+        let mut select = Select::new();
+        select.send(tx);
+        select.recv(rx);
+        select.ready_async().await;
     }
     let mut sink = tx.sink();
     let _ = sink.start_send_unpin(1);
@@ -178,6 +181,7 @@ fn operations<'a>(rx: &'a Receiver<u8>, tx: &'a Sender<u8>) -> Vec<(usize, Opera
         (1, Box::pin(tx.closed())),
         (1, Box::pin(rx.closed())),
         (1, Box::pin(send_or_receive(tx, rx))),
+        (1, Box::pin(either_is_ready(tx, rx))),
     ];
     for (kept, receive) in receiving(rx) {
         all.push((kept, Box::pin(receive.map(|got| assert_eq!(got, None)))));
@@ -269,9 +273,9 @@ impl<'a, T> Task<'a, T> {
 #[test]
 fn the_wake_up_of_a_dropped_receive_goes_on() {
     const TASKS: usize = 8;
-    for (kind, gone) in (0..5).flat_map(|kind| (0..TASKS - 1).map(move |gone| (kind, gone))) {
+    for (kind, gone) in (0..KINDS).flat_map(|kind| (0..TASKS - 1).map(move |gone| (kind, gone))) {
         let (tx, rx) = bounded(gone % 2);
-        let start = |i| receiving(&rx).into_iter().nth((kind + i) % 5).unwrap().1;
+        let start = |i| receiving(&rx).into_iter().nth((kind + i) % KINDS).unwrap().1;
         let mut tasks: Vec<_> = (0..TASKS).map(|i| Task::waiting(start(i))).collect();
         (0..TASKS - 1).for_each(|i| tx.try_send(i).unwrap());
         assert_eq!(tasks.iter().filter(|task| task.is_woken()).count(), TASKS - 1);
@@ -324,7 +328,7 @@ fn wakers_use_the_channel() {
         }
     }
     watchdog(|| {
-        let all = (0..5).flat_map(|kind| (0..5).flat_map(move |how| [0, 1].map(|cap| (kind, how, cap))));
+        let all = (0..KINDS).flat_map(|kind| (0..5).flat_map(move |how| [0, 1].map(|cap| (kind, how, cap))));
         for ((kind, how, cap), at) in all.flat_map(|one| [Cloned, Woken, Dropped].map(|at| (one, at))) {
             let (tx, rx) = bounded(cap);
             let spy = Spy::once(at, {
@@ -389,7 +393,7 @@ fn a_waker_that_panics_when_cloned() {
         end();
     });
     // A value that is handed over after that is not lost.
-    for kind in 0..5 {
+    for kind in 0..KINDS {
         let (tx, rx) = bounded(0);
         let (_, mut receive) = receiving(&rx).into_iter().nth(kind).unwrap();
         assert!(panics(|| Spy::panicking(Cloned).poll(receive.as_mut())));
@@ -445,7 +449,8 @@ const WAKE_SENDER: [fn(&Receiver<Counted>); 8] = [
 fn a_waker_that_panics_when_woken() {
     watchdog(|| {
         let census = Census::default();
-        for (kind, (way, wake)) in (0..5).flat_map(|kind| WAKE_RECEIVER.iter().enumerate().map(move |way| (kind, way)))
+        for (kind, (way, wake)) in
+            (0..KINDS).flat_map(|kind| WAKE_RECEIVER.iter().enumerate().map(move |way| (kind, way)))
         {
             for cap in [0, 1] {
                 let ((tx, rx), spy) = (bounded(cap), Spy::panicking(Woken));
@@ -495,7 +500,7 @@ fn a_waker_that_panics_when_woken() {
 /// A waker that panics when it is dropped, wherever that is: every value is dropped once all the same.
 #[test]
 fn a_waker_that_panics_when_dropped() {
-    for (kind, step) in (0..5).flat_map(|kind| (0..4).map(move |step| (kind, step))) {
+    for (kind, step) in (0..KINDS).flat_map(|kind| (0..4).map(move |step| (kind, step))) {
         let (census, (tx, rx)) = (Census::default(), bounded(0));
         let (_, mut receive) = receiving(&rx).into_iter().nth(kind).unwrap();
         assert!(Spy::panicking(Dropped).poll(receive.as_mut()).is_pending());
@@ -514,7 +519,7 @@ fn a_waker_that_panics_when_dropped() {
 /// is dropped: so does the poll, and the value is dropped once.
 #[test]
 fn a_superfluous_waker_that_panics_when_dropped() {
-    for kind in 0..5 {
+    for kind in 0..KINDS {
         let (census, (tx, rx)) = (Census::default(), bounded(0));
         let (_, mut receive) = receiving(&rx).into_iter().nth(kind).unwrap();
         assert!(Spy::new().poll(receive.as_mut()).is_pending());

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::alloc::{Counting, allocations, live_bytes};
+use common::alloc::{Counting, allocations, allocations_of, live_bytes};
 use common::{wait_until, waiting, watchdog};
 use gochan::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded, unbounded};
 use std::collections::VecDeque;
@@ -91,14 +91,6 @@ fn without_a_buffer_there_is_no_buffer() {
         }),
         2
     );
-}
-
-/// Counts the allocations of `f`, which has run before.
-fn allocations_of(mut f: impl FnMut()) -> usize {
-    f();
-    let before = allocations();
-    f();
-    allocations() - before
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::alloc::{Counting, allocations, live_bytes};
+use common::alloc::{Counting, allocations, allocations_of, live_bytes};
 use common::{wait_until, waiting, watchdog};
 use gochan::{Receiver, Select, Sender, after, bounded, never, select, select_biased, tick, unbounded};
 use std::io::Write;
@@ -14,14 +14,6 @@ static ALLOCATOR: Counting = Counting;
 
 /// The largest value for which a list needs no memory.
 type Largest = [u64; 8];
-
-/// Counts the allocations of `f`, which has run before.
-fn allocations_of(mut f: impl FnMut()) -> usize {
-    f();
-    let before = allocations();
-    f();
-    allocations() - before
-}
 
 /// Two threads that select, a hundred thousand times and once more: the second time takes no memory at all.
 #[test]

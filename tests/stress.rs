@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{Census, Counted, Random, watchdog};
+use common::{Census, Counted, Random, make, watchdog};
 use gochan::debug::{Reason, channels};
 use gochan::{Receiver, Sender, TrySendError, bounded, unbounded};
 use std::any::type_name;
@@ -97,10 +97,6 @@ impl Ledger {
 }
 
 const KINDS: [Option<usize>; 6] = [Some(0), Some(1), Some(2), Some(7), Some(100), None];
-
-fn make<T>(cap: Option<usize>) -> (Sender<T>, Receiver<T>) {
-    cap.map_or_else(unbounded, bounded)
-}
 
 #[test]
 fn every_operation_at_once() {

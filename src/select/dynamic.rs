@@ -50,11 +50,11 @@ use std::time::{Duration, Instant};
 /// ```
 pub struct Select<'a> {
     /// The operations. Those that receive get their room when they are selected from.
-    cases: SmallVec<[Case<'a>; INLINE]>,
+    pub(super) cases: SmallVec<[Case<'a>; INLINE]>,
     /// Their indices, which grow and are not used twice.
-    indices: SmallVec<[usize; INLINE]>,
+    pub(super) indices: SmallVec<[usize; INLINE]>,
     next_index: usize,
-    biased: bool,
+    pub(super) biased: bool,
     /// What the largest value to receive needs.
     needs: Layout,
     /// Room for it, if it does not fit a [`Small`] one. Shared with the operation that was selected last.
@@ -74,16 +74,14 @@ impl RefUnwindSafe for Select<'_> {}
 /// Room for a value, on the stack.
 #[derive(Clone, Copy)]
 #[repr(C, align(16))]
-struct Small(MaybeUninit<[u8; 64]>);
-
-const SMALL: Small = Small(MaybeUninit::uninit());
+pub(super) struct Small(MaybeUninit<[u8; 64]>);
 
 fn is_small(layout: Layout) -> bool {
     layout.size() <= size_of::<Small>() && layout.align() <= align_of::<Small>()
 }
 
 /// Room for a value, on the heap.
-struct Large {
+pub(super) struct Large {
     room: *mut u8,
     layout: Layout,
 }
@@ -111,13 +109,15 @@ impl Drop for Large {
     }
 }
 
-/// The value that was received, until the operation is finished.
-enum Slot {
+/// Room for the value that is received, until the operation is finished.
+pub(super) enum Slot {
     Small(Small),
     Large(Arc<Large>),
 }
 
 impl Slot {
+    pub(super) const SMALL: Self = Self::Small(Small(MaybeUninit::uninit()));
+
     fn room(&mut self) -> *mut () {
         match self {
             Self::Small(small) => small.0.as_mut_ptr().cast(),
@@ -227,13 +227,28 @@ impl<'a> Select<'a> {
     }
 
     fn run(&mut self, patience: Patience, at: &'static Location<'static>) -> Option<SelectedOperation<'a>> {
-        let mut slot = if is_small(self.needs) { Slot::Small(SMALL) } else { Slot::Large(self.large_room()) };
+        let mut slot = self.slot();
+        self.receive_in(&mut slot);
+        // SAFETY: the room is large enough for every value that may be received.
+        let fired = unsafe { selectgo(&self.cases, self.biased, patience, at) }?;
+        Some(self.operation(fired, slot))
+    }
+
+    /// A slot for any value that may be received.
+    pub(super) fn slot(&mut self) -> Slot {
+        if is_small(self.needs) { Slot::SMALL } else { Slot::Large(self.large_room()) }
+    }
+
+    /// From now on values are received in this slot, which stays where it is.
+    pub(super) fn receive_in(&mut self, slot: &mut Slot) {
         let room = slot.room();
         self.cases.iter_mut().for_each(|case| case.room = room);
-        // SAFETY: the room is large enough for every value that may be received.
-        let (case, fired) = unsafe { selectgo(&self.cases, self.biased, patience, at) }?;
+    }
+
+    /// What has fired, with the slot that it was to receive in.
+    pub(super) fn operation(&self, (case, fired): (usize, Fired), slot: Slot) -> SelectedOperation<'a> {
         let Case { target, dir, .. } = self.cases[case];
-        Some(SelectedOperation { index: self.indices[case], target, dir, fired, slot, _not_send: PhantomData })
+        SelectedOperation { index: self.indices[case], target, dir, fired, slot, _not_send: PhantomData }
     }
 
     /// The room that the select has, unless there is none, or it is too small, or an operation still uses it.
@@ -334,7 +349,7 @@ impl<'a> Select<'a> {
         watch::ready(&self.cases, self.biased, patience, at).map(|case| self.indices[case])
     }
 
-    fn require_operations(&self) {
+    pub(super) fn require_operations(&self) {
         assert!(!self.cases.is_empty(), "no operations have been added to `Select`");
     }
 

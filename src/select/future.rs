@@ -8,6 +8,7 @@
 
 use super::arms::{Arm, patience};
 use super::held::Held;
+use super::task::TaskWait;
 use super::{Again, Case, Pass, Selectgo, fired, reason, unqueue};
 use crate::chan::arm::{Fired, Target};
 use crate::chan::hchan::Patience;
@@ -18,13 +19,12 @@ use std::marker::PhantomPinned;
 use std::mem::MaybeUninit;
 use std::panic::Location;
 use std::pin::Pin;
-use std::ptr;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 /// Where a select of a task is. Reached by raw pointer once it is queued.
 pub(super) struct Going {
-    wait: Wait,
+    task: TaskWait,
     at: &'static Location<'static>,
     patience: Patience,
     biased: bool,
@@ -34,14 +34,7 @@ pub(super) struct Going {
     limit: Option<Instant>,
     alarm: Option<Alarm>,
     stage: Stage,
-    /// The waker that the wait has, which is alive for as long: only to be compared.
-    waker: (*const (), *const ()),
 }
-
-// SAFETY: the pointers in it are compared only.
-unsafe impl Send for Going {}
-// SAFETY: a shared reference gives access to nothing.
-unsafe impl Sync for Going {}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -64,14 +57,10 @@ impl Drop for Undo<'_> {
     }
 }
 
-fn identity(waker: &Waker) -> (*const (), *const ()) {
-    (waker.data(), ptr::from_ref(waker.vtable()).cast())
-}
-
 impl Going {
     pub(super) fn new(biased: bool, patience: Patience, at: &'static Location<'static>) -> Self {
         Self {
-            wait: Wait::new(Reason::Select, at),
+            task: TaskWait::new(Reason::Select, at),
             at,
             patience,
             biased,
@@ -79,7 +68,6 @@ impl Going {
             limit: None,
             alarm: None,
             stage: Stage::Idle,
-            waker: (ptr::null(), ptr::null()),
         }
     }
 
@@ -99,12 +87,12 @@ impl Going {
             let mut nonblocking = matches!((*this).patience, Patience::Try);
             loop {
                 if (*this).stage != Stage::Idle {
-                    if (*this).wait.done().is_none() {
+                    if (*this).task.wait.done().is_none() {
                         let over = |limit: Option<Instant>| limit.is_some_and(|limit| Instant::now() >= limit);
                         if over((*this).limit) {
                             // A timer is due, or the time is over: what is possible now is done.
                             nonblocking = over((*this).deadline.flatten());
-                        } else if Self::keep_waker(this, cases, cx) {
+                        } else if TaskWait::keep_waker(&raw mut (*this).task, cases, cx) {
                             Alarm::keep(&mut (*this).alarm, (*this).limit, cx.waker());
                             return Poll::Pending;
                         }
@@ -114,7 +102,7 @@ impl Going {
                     }
                 }
                 // Before anything is locked.
-                drop((*this).wait.take_waker());
+                drop((*this).task.wait.take_waker());
                 let mut go = Selectgo::new(cases, (*this).biased, (*this).patience, (*this).at);
                 go.nonblocking = nonblocking;
                 go.deadline = (*this).deadline;
@@ -127,7 +115,7 @@ impl Going {
                     Ok(Poll::Pending) => {
                         cases.iter().filter_map(|case| case.target.as_chan()).for_each(|chan| chan.register());
                         // Whether it has ended meanwhile, or a deadline is over, the next round finds.
-                        Self::fall_asleep(this, cx);
+                        TaskWait::fall_asleep(&raw mut (*this).task, cx);
                     }
                 }
             }
@@ -184,8 +172,8 @@ impl Going {
                         held.release(target.address());
                     }
                     let Target::Chan(chan) = target else { unreachable!("a channel's sender") };
-                    (*this).wait = Wait::new(Reason::Select, go.at);
-                    let mut sg = Sudog::new(&raw const (*this).wait, case as u16, room);
+                    (*this).task.wait = Wait::new(Reason::Select, go.at);
+                    let mut sg = Sudog::new(&raw const (*this).task.wait, case as u16, room);
                     sg.nonblocking = true;
                     sgs.add(case).write(sg);
                     (*this).limit = if go.nonblocking { None } else { go.limit_of_meeting() };
@@ -195,54 +183,14 @@ impl Going {
                 Pass::Nothing => {
                     let deadline = go.deadline();
                     (*this).limit = go.limit(deadline);
-                    (*this).wait = Wait::new(reason(go.cases), go.at);
+                    (*this).task.wait = Wait::new(reason(go.cases), go.at);
                     let held = held.expect("locked for the last look");
-                    (Stage::Queued, go.queue(held, &raw const (*this).wait, sgs, true))
+                    (Stage::Queued, go.queue(held, &raw const (*this).task.wait, sgs, true))
                 }
             };
             (*this).stage = stage;
             owed.fire();
             Ok(Poll::Pending)
-        }
-    }
-
-    /// # Safety
-    /// As for [`poll`](Self::poll); it is queued, and not asleep.
-    unsafe fn fall_asleep(this: *mut Self, cx: &Context<'_>) {
-        let waker = cx.waker().clone();
-        // SAFETY: the caller's contract.
-        unsafe {
-            (*this).waker = identity(&waker);
-            let _ = (*this).wait.fall_asleep_as_task(waker);
-        }
-    }
-
-    /// Polled again while it waits: sees to it that the waker is this one. False if the wait has ended.
-    ///
-    /// # Safety
-    /// As for [`poll`](Self::poll); it is queued.
-    unsafe fn keep_waker(this: *mut Self, cases: &[Case<'_>], cx: &Context<'_>) -> bool {
-        // SAFETY: the caller's contract.
-        unsafe {
-            if (*this).wait.is_awake() {
-                Self::fall_asleep(this, cx);
-                return (*this).wait.done().is_none();
-            }
-            if (*this).waker == identity(cx.waker()) {
-                return true;
-            }
-            let waker = cx.waker().clone();
-            let identity = identity(&waker);
-            // Under all locks nobody is about to end the wait.
-            let mut held = Held::lock(cases.iter().filter_map(|case| case.target.as_chan()));
-            if (*this).wait.done().is_some() {
-                return false;
-            }
-            let old = (*this).wait.change_waker(waker);
-            (*this).waker = identity;
-            held.release(ptr::null());
-            drop(old);
-            true
         }
     }
 
@@ -254,7 +202,7 @@ impl Going {
         // SAFETY: the caller's contract; queued as the stage says.
         unsafe {
             let stage = std::mem::replace(&mut (*this).stage, Stage::Idle);
-            let wait = &raw const (*this).wait;
+            let wait = &raw const (*this).task.wait;
             let ended = match stage {
                 Stage::Idle => None,
                 Stage::Queued => unqueue(cases, sgs, wait),
@@ -285,7 +233,7 @@ impl Going {
 }
 
 /// What `select_async!` awaits.
-pub struct SelectFut<'x, const N: usize> {
+pub struct ArmsFut<'x, const N: usize> {
     going: Going,
     cases: [Case<'x>; N],
     fired: [&'x mut Option<Fired>; N],
@@ -295,9 +243,9 @@ pub struct SelectFut<'x, const N: usize> {
 
 // SAFETY: what it moves between threads are bytes of values that only somebody with an arm of their type can take out; the
 // pointers in its sudogs lead to itself and to its arms, and are used by others under the channels' locks only.
-unsafe impl<const N: usize> Send for SelectFut<'_, N> {}
+unsafe impl<const N: usize> Send for ArmsFut<'_, N> {}
 // SAFETY: a shared reference gives access to nothing.
-unsafe impl<const N: usize> Sync for SelectFut<'_, N> {}
+unsafe impl<const N: usize> Sync for ArmsFut<'_, N> {}
 
 /// As [`select`](super::select), awaited.
 #[track_caller]
@@ -305,9 +253,9 @@ pub fn select_async<const N: usize>(
     arms: [Arm<'_>; N],
     biased: bool,
     wait: Option<Option<Duration>>,
-) -> SelectFut<'_, N> {
+) -> ArmsFut<'_, N> {
     let cases = arms.each_ref().map(|arm| arm.case);
-    SelectFut {
+    ArmsFut {
         going: Going::new(biased, patience(wait), Location::caller()),
         cases,
         fired: arms.map(|arm| arm.fired),
@@ -316,7 +264,7 @@ pub fn select_async<const N: usize>(
     }
 }
 
-impl<const N: usize> Future for SelectFut<'_, N> {
+impl<const N: usize> Future for ArmsFut<'_, N> {
     type Output = usize;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<usize> {
@@ -334,7 +282,7 @@ impl<const N: usize> Future for SelectFut<'_, N> {
     }
 }
 
-impl<const N: usize> Drop for SelectFut<'_, N> {
+impl<const N: usize> Drop for ArmsFut<'_, N> {
     fn drop(&mut self) {
         let sgs = self.sgs.as_mut_ptr().cast();
         // SAFETY: pinned if it was ever polled.
@@ -342,8 +290,8 @@ impl<const N: usize> Drop for SelectFut<'_, N> {
     }
 }
 
-impl<const N: usize> fmt::Debug for SelectFut<'_, N> {
+impl<const N: usize> fmt::Debug for ArmsFut<'_, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad("SelectFut { .. }")
+        f.pad("ArmsFut { .. }")
     }
 }

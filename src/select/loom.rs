@@ -4,8 +4,11 @@
 //! one queues itself and withdraws at once.
 
 use crate::{Receiver, Select, Sender, bounded, select};
+use loom::future::block_on;
 use loom::thread;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 /// Every execution with at most this many preemptions is explored, unless `LOOM_MAX_PREEMPTIONS` says otherwise.
@@ -307,6 +310,112 @@ fn watchers_send_close() {
         let mut select = Select::new();
         let (first, second) = (select.recv(&a), select.recv(&b));
         match select.ready() {
+            i if i == first => assert_eq!(a.try_recv(), Ok(7)),
+            i if i == second => assert!(b.try_recv().is_err()),
+            i => panic!("{i}"),
+        }
+        sender.join().unwrap();
+        assert!(closer.join().unwrap());
+    });
+}
+
+/// Polls once, with a waker that wakes nobody.
+fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Receives from either, as a task that selects from a list.
+async fn recv_listed(a: &Receiver<i32>, b: &Receiver<i32>) -> i32 {
+    let mut select = Select::new_biased();
+    let first = select.recv(a);
+    select.recv(b);
+    let operation = select.select_async().await;
+    let from = if operation.index() == first { a } else { b };
+    operation.recv(from).unwrap()
+}
+
+/// A task that selects from a list takes one value from either channel, and none twice; its waker changes meanwhile.
+#[test]
+fn listed_task_two_senders() {
+    model(|| {
+        let (tx_a, a) = bounded(0);
+        let (tx_b, b) = bounded(0);
+        let _keep = (tx_a.clone(), tx_b.clone());
+        let one = thread::spawn(move || tx_a.send(1).unwrap());
+        let other = thread::spawn(move || tx_b.send(2).unwrap());
+        let mut first = pin!(recv_listed(&a, &b));
+        let first = match poll_once(first.as_mut()) {
+            Poll::Ready(value) => value,
+            Poll::Pending => block_on(first),
+        };
+        assert_eq!(first + block_on(recv_listed(&a, &b)), 3);
+        one.join().unwrap();
+        other.join().unwrap();
+    });
+}
+
+/// It is dropped while one of them hands its value over, or after it has selected: the value goes back, or is still the
+/// sender's.
+#[test]
+fn listed_task_dropped_send() {
+    model(|| {
+        let (tx, a) = bounded(0);
+        let (_tx_b, b) = bounded::<i32>(0);
+        let _keep = tx.clone();
+        let sender = thread::spawn(move || tx.try_send(7).is_ok());
+        {
+            let mut select = Select::new();
+            select.recv(&a);
+            select.recv(&b);
+            // What it has selected is dropped as well.
+            let _ = poll_once(pin!(select.select_async()));
+        }
+        assert_eq!(sender.join().unwrap(), a.try_recv().is_ok());
+    });
+}
+
+/// A thread and a task that offer to each other, each with both directions: exactly one of the two meetings takes place.
+#[test]
+fn listed_task_and_thread_crossed() {
+    model(|| {
+        let (tx_a, rx_a) = bounded(0);
+        let (tx_b, rx_b) = bounded(0);
+        let theirs = thread::spawn({
+            let (tx_b, rx_a) = (tx_b.clone(), rx_a.clone());
+            move || {
+                select! {
+                    send(tx_b, 2) -> sent => { sent.unwrap(); 0 },
+                    recv(rx_a) -> value => value.unwrap(),
+                }
+            }
+        });
+        let mut select = Select::new();
+        let send = select.send(&tx_a);
+        select.recv(&rx_b);
+        let operation = block_on(select.select_async());
+        let mine = if operation.index() == send {
+            operation.send(&tx_a, 1).unwrap();
+            0
+        } else {
+            operation.recv(&rx_b).unwrap()
+        };
+        let theirs = theirs.join().unwrap();
+        assert!((mine, theirs) == (0, 1) || (mine, theirs) == (2, 0), "{mine} {theirs}");
+    });
+}
+
+/// A task that waits for readiness is told of a send, and of a close; dropped, it has taken nothing.
+#[test]
+fn watching_task_send_close() {
+    model(|| {
+        let (tx_a, a) = bounded(1);
+        let (tx_b, b) = bounded::<i32>(1);
+        let sender = thread::spawn(move || tx_a.send(7).unwrap());
+        let closer = thread::spawn(move || tx_b.close());
+        let mut select = Select::new();
+        let (first, second) = (select.recv(&a), select.recv(&b));
+        let _ = poll_once(pin!(select.ready_async()));
+        match block_on(select.ready_async()) {
             i if i == first => assert_eq!(a.try_recv(), Ok(7)),
             i if i == second => assert!(b.try_recv().is_err()),
             i => panic!("{i}"),

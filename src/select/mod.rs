@@ -13,6 +13,7 @@
 //! Lock order: the channels of one select by address (`held.rs`); nothing else holds two.
 
 mod arms;
+mod awaiting;
 mod dynamic;
 mod future;
 mod held;
@@ -20,11 +21,13 @@ mod held;
 mod loom;
 mod macros;
 mod order;
+mod task;
 mod watch;
 
 pub use arms::{Arm, GoExact, Plain, Promise, RecvArm, SendArm, select};
+pub use awaiting::{ReadyFut, ReadyTimeoutFut, SelectFut, SelectTimeoutFut, TrySelectFut};
 pub use dynamic::{Select, SelectedOperation};
-pub use future::{SelectFut, select_async};
+pub use future::{ArmsFut, select_async};
 
 use crate::chan::arm::{Attempt, Dir, Fired, Target};
 use crate::chan::handshake::Promised;

@@ -1,16 +1,19 @@
 //! Select::ready: waits until an operation is possible, and does none.
 
+use super::task::TaskWait;
 use super::{Case, INLINE};
-use crate::chan::arm::{Dir, Target};
+use crate::chan::arm::{Dir, Selectable, Target};
 use crate::chan::handshake::{WATCH_RECV, WATCH_SEND};
 use crate::chan::hchan::Patience;
 use crate::chan::timer::sooner;
 use crate::chan::waitq::Sudog;
-use crate::park::{Reason, Spin, Wait};
+use crate::park::{Alarm, Reason, Spin, Wait};
 use crate::select::order::Order;
 use smallvec::SmallVec;
+use std::mem::MaybeUninit;
 use std::panic::Location;
 use std::ptr;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 /// An arm whose operation is possible; `None` if there is none as long as `patience` allows.
@@ -22,21 +25,29 @@ pub(super) fn ready(
 ) -> Option<usize> {
     let mut deadline = None;
     loop {
-        let mut order = Order::new(cases.len(), biased);
-        if let Some(case) = (0..cases.len()).map(|k| order.pick(k)).find(|&case| is_ready(&cases[case])) {
+        if let Some(case) = look(cases, biased) {
             return Some(case);
         }
         let deadline = match patience {
             Patience::Try => return None,
             _ => *deadline.get_or_insert_with(|| patience.deadline()),
         };
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        if is_over(deadline) {
             return None;
         }
         if let Some(case) = watch(cases, deadline, at) {
             return Some(case);
         }
     }
+}
+
+fn is_over(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| Instant::now() >= deadline)
+}
+
+fn look(cases: &[Case<'_>], biased: bool) -> Option<usize> {
+    let mut order = Order::new(cases.len(), biased);
+    (0..cases.len()).map(|k| order.pick(k)).find(|&case| is_ready(&cases[case]))
 }
 
 fn is_ready(case: &Case<'_>) -> bool {
@@ -47,38 +58,136 @@ fn is_ready(case: &Case<'_>) -> bool {
     }
 }
 
+/// The channels, by the number of their arm.
+fn chans<'c>(cases: &'c [Case<'_>]) -> impl Iterator<Item = (usize, &'c dyn Selectable)> {
+    cases.iter().enumerate().filter_map(|(arm, case)| Some((arm, case.target.as_chan()?)))
+}
+
+/// When to look again: a timer is due, or the time is over.
+fn limit(cases: &[Case<'_>], deadline: Option<Instant>) -> Option<Instant> {
+    cases.iter().fold(deadline, |limit, case| sooner(limit, case.target.due()))
+}
+
+/// Queues a watcher per arm, unless one finds its operation possible: that arm.
+///
+/// # Safety
+/// `sgs` is room for a sudog per arm. They, and `wait`, stay where they are until [`leave`].
+unsafe fn queue(cases: &[Case<'_>], wait: *const Wait, sgs: *mut Sudog) -> Option<usize> {
+    for (arm, case) in cases.iter().enumerate() {
+        let mut sg = Sudog::new(wait, arm as u16, ptr::null_mut());
+        sg.interest = if case.dir == Dir::Send { WATCH_SEND } else { WATCH_RECV };
+        // SAFETY: the caller's contract.
+        unsafe { sgs.add(arm).write(sg) };
+    }
+    // SAFETY: the caller's contract.
+    chans(cases).find(|&(arm, chan)| unsafe { !chan.watch(sgs.add(arm)) }).map(|(arm, _)| arm)
+}
+
+/// Leaves the queues. The arm that is ready, if somebody has said so.
+///
+/// # Safety
+/// After [`queue`], with the same.
+unsafe fn leave(cases: &[Case<'_>], wait: *const Wait, sgs: *const Sudog) -> Option<usize> {
+    for (arm, chan) in chans(cases) {
+        // SAFETY: the caller's contract.
+        unsafe { chan.dequeue(sgs.add(arm)) };
+    }
+    // SAFETY: the caller's contract; on no queue any more.
+    unsafe { (*wait).done() }.map(|done| usize::from(done.arm))
+}
+
 /// Waits until told that an arm is ready. `None`: look again.
 fn watch(cases: &[Case<'_>], deadline: Option<Instant>, at: &'static Location<'static>) -> Option<usize> {
     let wait = Wait::of_caller(Reason::Select, at);
-    let sudog = |(arm, case): (usize, &Case<'_>)| {
-        let mut sg = Sudog::new(&raw const wait, arm as u16, ptr::null_mut());
-        sg.interest = if case.dir == Dir::Send { WATCH_SEND } else { WATCH_RECV };
-        sg
-    };
-    let sgs: SmallVec<[Sudog; INLINE]> = cases.iter().enumerate().map(sudog).collect();
+    let mut sgs = SmallVec::<[MaybeUninit<Sudog>; INLINE]>::with_capacity(cases.len());
     // From here on the sudogs are reached by raw pointers only.
-    let sgs = sgs.as_ptr();
-    let chans = || cases.iter().enumerate().filter_map(|(arm, case)| Some((arm, case.target.as_chan()?)));
-    let mut queued = 0;
-    // SAFETY: the sudogs stay in this frame until they are taken off below.
-    let at_once = chans().find(|&(arm, chan)| {
-        queued = arm;
-        // SAFETY: as above.
-        unsafe { !chan.watch(sgs.add(arm)) }
-    });
-    let done = if at_once.is_none() {
-        let limit = cases.iter().fold(deadline, |limit, case| sooner(limit, case.target.due()));
+    let sgs = sgs.as_mut_ptr().cast::<Sudog>();
+    // SAFETY: the sudogs stay in this frame until `leave`.
+    let at_once = unsafe { queue(cases, &raw const wait, sgs) };
+    if at_once.is_none() {
         let spin = Spin::none();
-        let spin = chans().next().map_or(&spin, |(_, chan)| chan.spin());
-        wait.park(limit, spin, || chans().for_each(|(_, chan)| chan.register()))
-    } else {
-        None
-    };
-    for (arm, chan) in chans().take_while(|&(arm, _)| arm <= queued) {
-        // SAFETY: queued above, or on no queue.
-        unsafe { chan.dequeue(sgs.add(arm)) };
+        let spin = chans(cases).next().map_or(&spin, |(_, chan)| chan.spin());
+        wait.park(limit(cases, deadline), spin, || chans(cases).for_each(|(_, chan)| chan.register()));
     }
-    let done = done.or_else(|| wait.done());
+    // SAFETY: queued above.
+    let told = unsafe { leave(cases, &raw const wait, sgs) };
     wait.over();
-    done.map(|done| usize::from(done.arm)).or(at_once.map(|(arm, _)| arm))
+    told.or(at_once)
+}
+
+/// A task that waits until an operation is possible. Reached by raw pointer once it is queued.
+pub(super) struct Watching {
+    task: TaskWait,
+    at: &'static Location<'static>,
+    deadline: Option<Instant>,
+    alarm: Option<Alarm>,
+    is_queued: bool,
+}
+
+impl Watching {
+    pub(super) fn new(deadline: Option<Instant>, at: &'static Location<'static>) -> Self {
+        Self { task: TaskWait::new(Reason::Select, at), at, deadline, alarm: None, is_queued: false }
+    }
+
+    /// Polls: the arm whose operation is possible, or that the time is over.
+    ///
+    /// # Safety
+    /// `this` is pinned, and so is `sgs`, which has room for a sudog per arm; the arms are the same at every poll.
+    pub(super) unsafe fn poll(
+        this: *mut Self,
+        cases: &[Case<'_>],
+        biased: bool,
+        sgs: *mut Sudog,
+        cx: &Context<'_>,
+    ) -> Poll<Option<usize>> {
+        // SAFETY: the caller's contract. While it is queued, others touch only what is atomic or in cells.
+        unsafe {
+            loop {
+                if (*this).is_queued {
+                    let limit = limit(cases, (*this).deadline);
+                    if (*this).task.wait.done().is_none()
+                        && !is_over(limit)
+                        && TaskWait::keep_waker(&raw mut (*this).task, cases, cx)
+                    {
+                        Alarm::keep(&mut (*this).alarm, limit, cx.waker());
+                        return Poll::Pending;
+                    }
+                    if let Some(arm) = Self::leave(this, cases, sgs) {
+                        return Poll::Ready(Some(arm));
+                    }
+                }
+                if let Some(arm) = look(cases, biased) {
+                    return Poll::Ready(Some(arm));
+                }
+                if is_over((*this).deadline) {
+                    return Poll::Ready(None);
+                }
+                // Before anything is locked.
+                drop((*this).task.wait.take_waker());
+                (*this).task.wait = Wait::new(Reason::Select, (*this).at);
+                (*this).is_queued = true;
+                if let Some(arm) = queue(cases, &raw const (*this).task.wait, sgs) {
+                    Self::leave(this, cases, sgs);
+                    return Poll::Ready(Some(arm));
+                }
+                chans(cases).for_each(|(_, chan)| chan.register());
+                // Whether it has ended meanwhile, the next round finds.
+                TaskWait::fall_asleep(&raw mut (*this).task, cx);
+            }
+        }
+    }
+
+    /// Leaves the queues, if it is on any.
+    ///
+    /// # Safety
+    /// As for [`poll`](Self::poll).
+    pub(super) unsafe fn leave(this: *mut Self, cases: &[Case<'_>], sgs: *const Sudog) -> Option<usize> {
+        // SAFETY: the caller's contract.
+        unsafe {
+            if !std::mem::replace(&mut (*this).is_queued, false) {
+                return None;
+            }
+            leave(cases, &raw const (*this).task.wait, sgs)
+        }
+    }
 }

@@ -16,6 +16,14 @@ pub(crate) fn allocations() -> usize {
     ALLOCATIONS.get()
 }
 
+/// Counts the allocations of `f`, which has run before.
+pub(crate) fn allocations_of(mut f: impl FnMut()) -> usize {
+    f();
+    let before = allocations();
+    f();
+    allocations() - before
+}
+
 /// The bytes that this thread has allocated, less those it has freed.
 pub(crate) fn live_bytes() -> isize {
     LIVE_BYTES.get()

@@ -3,8 +3,10 @@
 #![allow(dead_code, reason = "each test uses a part of this")]
 
 pub(crate) mod alloc;
+pub(crate) mod future;
 
 use gochan::debug::{Waiting, channels};
+use gochan::{Receiver, Sender, bounded, unbounded};
 use std::any::type_name;
 use std::panic::{UnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -18,6 +20,11 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Long enough for something wrong to show. Nothing that is right depends on it.
 pub(crate) const A_MOMENT: Duration = Duration::from_millis(20);
+
+/// A channel of a capacity, or of none.
+pub(crate) fn make<T>(cap: Option<usize>) -> (Sender<T>, Receiver<T>) {
+    cap.map_or_else(unbounded, bounded)
+}
 
 /// Waits until `condition` holds.
 #[track_caller]
