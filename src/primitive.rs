@@ -1,4 +1,4 @@
-//! The only door to atomics, cells, the channel's lock and the thread's sleep.
+//! The only door to atomics, cells, the channel's lock, the thread's sleep, and the end of a time.
 //!
 //! Every other file takes these from here, so that the code that ships is the code that is model-checked:
 //! `--cfg gochan_loom` and `--cfg gochan_shuttle` swap the bodies and nothing else. Under a model checker the channel's
@@ -6,6 +6,8 @@
 //! model of its own.
 
 pub(crate) mod lock;
+
+use std::time::{Duration, Instant};
 
 #[cfg(not(gochan_loom))]
 mod cell {
@@ -84,7 +86,13 @@ mod body {
     }
 
     pub(crate) mod thread {
-        pub(crate) use shuttle::thread::{Thread, current, park, park_timeout, sleep, yield_now};
+        pub(crate) use shuttle::thread::{Thread, current, park, sleep, yield_now};
+        use std::time::Duration;
+
+        /// Others run meanwhile; whether the time is over is asked again then.
+        pub(crate) fn park_timeout(_: Duration) {
+            yield_now();
+        }
     }
 
     super::mutex_as_lock!(shuttle);
@@ -104,6 +112,7 @@ macro_rules! mutex_as_lock {
             /// The mutex's guard, while the lock is taken.
             held: Plain<Option<Held>>,
             value: Plain<T>,
+            number: usize,
         }
 
         // SAFETY: what the cells hold is touched by who has the mutex.
@@ -116,7 +125,18 @@ macro_rules! mutex_as_lock {
 
         impl<T> Lock<T> {
             pub(crate) fn new(value: T) -> Self {
-                Self { mutex: $checker::sync::Mutex::new(()), held: Plain::new(None), value: Plain::new(value) }
+                static LOCKS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+                Self {
+                    mutex: $checker::sync::Mutex::new(()),
+                    held: Plain::new(None),
+                    value: Plain::new(value),
+                    number: LOCKS.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
+                }
+            }
+
+            /// Orders the locks by age: addresses differ from one execution to the next, and each must be repeatable.
+            pub(crate) fn number(&self) -> usize {
+                self.number
             }
 
             pub(crate) fn lock(&self) -> Guard<'_, T> {
@@ -180,3 +200,21 @@ macro_rules! mutex_as_lock {
 use mutex_as_lock;
 
 pub(crate) use body::*;
+
+/// How long it is until `deadline`; `None` if that has passed.
+#[cfg(not(gochan_shuttle))]
+pub(crate) fn time_left(deadline: Instant) -> Option<Duration> {
+    deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+}
+
+/// Shuttle has no clock: whether the time is over is one more of its choices.
+#[cfg(gochan_shuttle)]
+pub(crate) fn time_left(_: Instant) -> Option<Duration> {
+    use shuttle::rand::Rng;
+    (!shuttle::rand::thread_rng().gen_ratio(1, 4)).then_some(Duration::from_secs(1))
+}
+
+/// Has `deadline` passed?
+pub(crate) fn is_over(deadline: Instant) -> bool {
+    time_left(deadline).is_none()
+}

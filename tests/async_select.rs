@@ -321,6 +321,26 @@ fn readiness_is_awaited_and_consumes_nothing() {
     }
 }
 
+/// A task that selects a send is not there for who must not wait, and so it makes nothing ready; a plain sender behind it
+/// does.
+#[test]
+fn readiness_is_not_a_task_that_selects_a_send() {
+    let ((tx, rx), (_keep, silent)) = (bounded(0), bounded(0));
+    let sending = queued(exchange(&tx, 1, &silent));
+    let mut select = Select::new();
+    select.recv(&rx);
+    assert!(select.try_ready().is_err());
+    let mut watching = queued(select.ready_async());
+    assert!(rx.try_recv().is_err());
+    let plain = queued(tx.send_async(2));
+    assert!(poll(watching.as_mut()).is_ready());
+    assert_eq!(rx.try_recv(), Ok(2));
+    assert_eq!(at_once(plain), Ok(()));
+    // A receive that waits meets it.
+    let receive = queued(rx.recv_async());
+    assert_eq!((at_once(sending), at_once(receive)), (Ok(None), Ok(1)));
+}
+
 /// A select that was handed a value, or promised a slot or a receiver, is dropped: it has done nothing. So is one whose
 /// operation is dropped.
 #[test]

@@ -51,6 +51,9 @@ pub(crate) enum Attempt {
 pub(crate) trait Selectable {
     fn lock(&self);
 
+    #[cfg(any(gochan_loom, gochan_shuttle))]
+    fn number(&self) -> usize;
+
     /// Locks if that takes but a moment.
     fn lock_soon(&self) -> bool;
 
@@ -200,6 +203,11 @@ impl<T> Hchan<T> {
 impl<T> Selectable for Hchan<T> {
     fn lock(&self) {
         self.lock.lock_raw();
+    }
+
+    #[cfg(any(gochan_loom, gochan_shuttle))]
+    fn number(&self) -> usize {
+        self.lock.number()
     }
 
     fn lock_soon(&self) -> bool {

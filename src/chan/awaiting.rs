@@ -6,6 +6,7 @@ use super::hchan::{Hchan, Refusal};
 use super::section::{Batch, Ended};
 use super::{Chan, Receiver, RecvTimeoutError, SendError, SendTimeoutError, Sender, TrySendError};
 use crate::park::{Alarm, Outcome, Reason};
+use crate::primitive::is_over;
 use std::fmt;
 use std::mem::MaybeUninit;
 use std::panic::Location;
@@ -272,7 +273,7 @@ impl<T> Future for RecvTimeoutFut<'_, T> {
         let mut fut = unsafe { Pin::new_unchecked(&mut this.fut) };
         let received = match fut.as_mut().poll_recv(cx) {
             Poll::Ready(received) => received,
-            Poll::Pending if this.deadline.is_some_and(|deadline| Instant::now() >= deadline) => fut.give_up(),
+            Poll::Pending if this.deadline.is_some_and(is_over) => fut.give_up(),
             Poll::Pending => {
                 Alarm::keep(&mut this.alarm, this.deadline, cx.waker());
                 return Poll::Pending;
@@ -307,7 +308,7 @@ impl<T> Future for SendTimeoutFut<'_, T> {
         let mut fut = unsafe { Pin::new_unchecked(&mut this.fut) };
         let sent = match fut.as_mut().poll_send(cx) {
             Poll::Ready(sent) => sent.map_err(|value| (Refusal::Closed, value)),
-            Poll::Pending if this.deadline.is_some_and(|deadline| Instant::now() >= deadline) => fut.give_up(),
+            Poll::Pending if this.deadline.is_some_and(is_over) => fut.give_up(),
             Poll::Pending => {
                 Alarm::keep(&mut this.alarm, this.deadline, cx.waker());
                 return Poll::Pending;

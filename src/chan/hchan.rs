@@ -35,7 +35,7 @@ use super::section::{Batch, CLOSED, Ended, LEN_MAX, LEN_SHIFT, Locked, READABLE,
 use super::waitq::Sudog;
 use crate::debug::{Channel, Waiting};
 use crate::park::{self, Done, Outcome, Ready, Reason, Spin, Wait};
-use crate::primitive::{AtomicBool, AtomicU64, AtomicUsize, Lock, Ordering};
+use crate::primitive::{AtomicBool, AtomicU64, AtomicUsize, Lock, Ordering, is_over};
 use std::fmt;
 use std::panic::Location;
 use std::ptr;
@@ -69,9 +69,9 @@ impl Patience {
 }
 
 impl Patience {
-    /// Has the time passed already? Not under a model checker, where it always has, and withdrawing is what is looked at.
+    /// Has the time passed already? Not under loom, where it always has, and withdrawing is what is looked at.
     fn is_over(self) -> bool {
-        cfg!(not(gochan_loom)) && self.deadline().is_some_and(|deadline| Instant::now() >= deadline)
+        cfg!(not(gochan_loom)) && self.deadline().is_some_and(is_over)
     }
 }
 

@@ -57,6 +57,10 @@ impl Alarm {
 
     /// Sees to it that `alarm` wakes `waker` at `when`, if ever.
     pub(crate) fn keep(alarm: &mut Option<Self>, when: Option<Instant>, waker: &Waker) {
+        // Shuttle knows no other thread: whether the time is over is asked again at once.
+        if cfg!(gochan_shuttle) {
+            return when.into_iter().for_each(|_| waker.wake_by_ref());
+        }
         let is_set = |alarm: &Self| {
             Some(alarm.key.0) == when && lock().wakers.get(&alarm.key).is_some_and(|set| set.will_wake(waker))
         };

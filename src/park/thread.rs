@@ -6,7 +6,7 @@
 //! channel: where they have paid, there are more; where they have not (an idle worker), next to none.
 
 use super::{Done, Wait, Waiter};
-use crate::primitive::{AtomicU32, Ordering, hint, thread};
+use crate::primitive::{AtomicU32, Ordering, hint, is_over, thread, time_left};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -92,8 +92,8 @@ fn does_not_pay(count: &AtomicU32, now: u32) {
 }
 
 impl Wait {
-    /// gopark of whoever runs here, an OS thread or a goroutine: returns how the wait ended, or `None` once the deadline has passed; then the caller
-    /// still has to withdraw the wait under the channel's lock, and may find it ended there.
+    /// gopark of whoever runs here, an OS thread or a goroutine: returns how the wait ended, or `None` once the deadline has
+    /// passed; then the caller still has to withdraw the wait under the channel's lock, and may find it ended there.
     ///
     /// `before_sleep` runs once if the thread is really going to sleep.
     pub(crate) fn park(&self, deadline: Option<Instant>, spin: &Spin, before_sleep: impl FnOnce()) -> Option<Done> {
@@ -116,9 +116,9 @@ impl Wait {
         loop {
             match deadline {
                 None => thread::park(),
-                Some(deadline) => match deadline.checked_duration_since(Instant::now()) {
-                    Some(left) if !left.is_zero() => thread::park_timeout(left),
-                    _ => return self.done(),
+                Some(deadline) => match time_left(deadline) {
+                    Some(left) => thread::park_timeout(left),
+                    None => return self.done(),
                 },
             }
             // The kernel's token may be somebody else's: only the word counts.
@@ -130,8 +130,8 @@ impl Wait {
 }
 
 fn passed(deadline: Option<Instant>) -> bool {
-    // Model checkers have no clock: a deadline has always passed, and the race is between its withdrawal and the others.
-    deadline.is_some_and(|deadline| cfg!(any(gochan_loom, gochan_shuttle)) || Instant::now() >= deadline)
+    // Loom has no clock: a deadline has always passed, and the race is between its withdrawal and the others.
+    deadline.is_some_and(|deadline| cfg!(gochan_loom) || is_over(deadline))
 }
 
 /// Pausing is of no use where the thread that is waited for cannot run meanwhile.

@@ -138,7 +138,7 @@ impl<'a> Select<'a> {
     /// task, on any executor.
     ///
     /// Somebody else may be faster: be ready to find it impossible. Whoever waits so does not count as a waiting sender or
-    /// receiver for others.
+    /// receiver for others, and is not told of a task that selects, or reserves, a send: who must not wait does not meet it.
     ///
     /// # Panics
     ///

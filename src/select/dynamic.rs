@@ -377,7 +377,8 @@ impl<'a> Select<'a> {
     /// Waits until an operation is possible, and returns its index; it is not carried out.
     ///
     /// Somebody else may be faster: be ready to find it impossible. Whoever waits so does not count as a waiting sender
-    /// or receiver for others.
+    /// or receiver for others, and is not told of a task that selects, or reserves, a send: who must not wait does not
+    /// meet it.
     ///
     /// # Panics
     ///

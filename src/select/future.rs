@@ -14,6 +14,7 @@ use crate::chan::arm::{Fired, Target};
 use crate::chan::hchan::Patience;
 use crate::chan::waitq::Sudog;
 use crate::park::{Alarm, Reason, Wait};
+use crate::primitive::is_over;
 use std::fmt;
 use std::marker::PhantomPinned;
 use std::mem::MaybeUninit;
@@ -88,10 +89,9 @@ impl Going {
             loop {
                 if (*this).stage != Stage::Idle {
                     if (*this).task.wait.done().is_none() {
-                        let over = |limit: Option<Instant>| limit.is_some_and(|limit| Instant::now() >= limit);
-                        if over((*this).limit) {
+                        if (*this).limit.is_some_and(is_over) {
                             // A timer is due, or the time is over: what is possible now is done.
-                            nonblocking = over((*this).deadline.flatten());
+                            nonblocking = (*this).deadline.flatten().is_some_and(is_over);
                         } else if TaskWait::keep_waker(&raw mut (*this).task, cases, cx) {
                             Alarm::keep(&mut (*this).alarm, (*this).limit, cx.waker());
                             return Poll::Pending;

@@ -1,6 +1,6 @@
 //! The channels of a select, locked all at once.
 //!
-//! Lock order: by address. That alone excludes deadlock; but a lock that takes long has a holder that was preempted, and
+//! Lock order: by address (under a model checker, by age). That alone excludes deadlock; but a lock that takes long has a holder that was preempted, and
 //! whoever sleeps for it with other locks in his hands would make everybody wait for that holder. So the rest is given
 //! back, the slow lock is waited for alone, and then all are taken again.
 
@@ -14,13 +14,21 @@ fn address(chan: &dyn Selectable) -> *const () {
     ptr::from_ref(chan).cast()
 }
 
+#[cfg(not(any(gochan_loom, gochan_shuttle)))]
+use address as order;
+
+#[cfg(any(gochan_loom, gochan_shuttle))]
+fn order(chan: &dyn Selectable) -> usize {
+    chan.number()
+}
+
 /// Distinct channels, all locked; the drop unlocks them.
 pub(super) struct Held<'c>(SmallVec<[&'c dyn Selectable; INLINE]>);
 
 impl<'c> Held<'c> {
     pub(super) fn lock(chans: impl Iterator<Item = &'c dyn Selectable>) -> Self {
         let mut all: SmallVec<[&'c dyn Selectable; INLINE]> = chans.collect();
-        all.sort_unstable_by_key(|chan| address(*chan));
+        all.sort_unstable_by_key(|chan| order(*chan));
         all.dedup_by_key(|chan| address(*chan));
         'again: loop {
             for (i, chan) in all.iter().enumerate() {

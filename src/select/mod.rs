@@ -35,6 +35,7 @@ use crate::chan::hchan::Patience;
 use crate::chan::timer::sooner;
 use crate::chan::waitq::Sudog;
 use crate::park::{self, Done, Outcome, Ready, Reason, Spin, Wait};
+use crate::primitive::is_over;
 use held::Held;
 use order::Order;
 use smallvec::SmallVec;
@@ -257,8 +258,8 @@ impl<'c> Selectgo<'c> {
             Pass::Nothing => {}
         }
         let deadline = self.deadline();
-        // Under a model checker every deadline has passed, and withdrawing is what it is to look at.
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) && cfg!(not(gochan_loom)) {
+        // Under loom every deadline has passed, and withdrawing is what it is to look at.
+        if deadline.is_some_and(is_over) && cfg!(not(gochan_loom)) {
             return Err(Again::Never);
         }
         // SAFETY: all channels are locked.
@@ -364,7 +365,7 @@ impl<'c> Selectgo<'c> {
     /// that is certain.
     fn limit_of_meeting(&mut self) -> Option<Instant> {
         let (deadline, now) = (self.deadline(), Instant::now());
-        // Under a model checker every deadline has passed, and withdrawing is what it is to look at.
+        // Under loom every deadline has passed, and withdrawing is what it is to look at.
         let comes = |when: &Instant| *when > now || cfg!(gochan_loom);
         let dues = self.cases.iter().map(|case| case.target.due().filter(comes));
         dues.fold(deadline.filter(comes), sooner)
@@ -461,7 +462,7 @@ impl<'c> Selectgo<'c> {
             };
         }
         panic.fire();
-        if deadline.is_some_and(|deadline| cfg!(gochan_loom) || Instant::now() >= deadline) {
+        if deadline.is_some_and(|deadline| cfg!(gochan_loom) || is_over(deadline)) {
             // A last look: what is possible now is done.
             self.nonblocking = true;
         }

@@ -8,6 +8,7 @@ use crate::chan::hchan::Patience;
 use crate::chan::timer::sooner;
 use crate::chan::waitq::Sudog;
 use crate::park::{Alarm, Reason, Spin, Wait};
+use crate::primitive::is_over;
 use crate::select::order::Order;
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
@@ -32,17 +33,13 @@ pub(super) fn ready(
             Patience::Try => return None,
             _ => *deadline.get_or_insert_with(|| patience.deadline()),
         };
-        if is_over(deadline) {
+        if deadline.is_some_and(is_over) {
             return None;
         }
         if let Some(case) = watch(cases, deadline, at) {
             return Some(case);
         }
     }
-}
-
-fn is_over(deadline: Option<Instant>) -> bool {
-    deadline.is_some_and(|deadline| Instant::now() >= deadline)
 }
 
 fn look(cases: &[Case<'_>], biased: bool) -> Option<usize> {
@@ -146,7 +143,7 @@ impl Watching {
                 if (*this).is_queued {
                     let limit = limit(cases, (*this).deadline);
                     if (*this).task.wait.done().is_none()
-                        && !is_over(limit)
+                        && !limit.is_some_and(is_over)
                         && TaskWait::keep_waker(&raw mut (*this).task, cases, cx)
                     {
                         Alarm::keep(&mut (*this).alarm, limit, cx.waker());
@@ -159,7 +156,7 @@ impl Watching {
                 if let Some(arm) = look(cases, biased) {
                     return Poll::Ready(Some(arm));
                 }
-                if is_over((*this).deadline) {
+                if (*this).deadline.is_some_and(is_over) {
                     return Poll::Ready(None);
                 }
                 // Before anything is locked.
