@@ -7,12 +7,13 @@ use common::alloc::{Counting, allocations, allocations_of};
 use common::future::{at_once, begun, poll, queued};
 use common::{PATIENCE, make, watchdog};
 use futures_executor::block_on;
+use futures_util::future::FusedFuture;
 use futures_util::stream::FusedStream;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use gochan::future::{ClosedFut, RecvFut, RecvStream, RecvTimeoutFut, ReserveFut, SendFut, SendSink, SendTimeoutFut};
 use gochan::{
-    Chan, Permit, Receiver, RecvError, RecvTimeoutError, SendError, SendTimeoutError, Sender, TrySendError, after,
-    bounded, never, select_async,
+    Chan, Permit, Receiver, RecvError, RecvTimeoutError, Select, SendError, SendTimeoutError, Sender, TrySendError,
+    after, bounded, never, select_async,
 };
 use std::cell::Cell;
 use std::fmt::Debug;
@@ -163,7 +164,35 @@ fn the_names_of_flume() {
         assert_eq!((receive.await, owning.await), (Ok(1), Ok(2)));
         assert_eq!((stream.next().await, owning_stream.next().await), (Some(3), Some(4)));
     });
+    assert!(sink.same_channel(&owning_sink) && !sink.same_channel(&bounded(4).0.sink()));
+    assert!(stream.same_channel(&owning_stream) && !stream.same_channel(&bounded(4).1.stream()));
     assert!(stream.receiver().same_channel(&rx) && owning_stream.clone().receiver().same_channel(&rx));
+}
+
+/// What must not be polled again once it has ended says so.
+#[test]
+fn futures_that_have_ended() {
+    fn ends<F: FusedFuture>(future: F) {
+        let mut future = pin!(future);
+        assert!(!future.is_terminated());
+        let is_ready = poll(future.as_mut()).is_ready();
+        assert_eq!(future.is_terminated(), is_ready);
+    }
+    for (cap, patience) in [(0, PATIENCE), (0, Duration::ZERO), (1, PATIENCE)] {
+        let (tx, rx) = bounded(cap);
+        ends(tx.send_async(1));
+        let _ = rx.try_recv();
+        ends(tx.send_timeout_async(1, patience));
+        let _ = rx.try_recv();
+        let mut select = Select::new();
+        select.send(&tx);
+        ends(select.select_async());
+        ends(select.select_timeout_async(patience));
+        ends(select.try_select_async());
+        rx.close();
+        ends(tx.send_async(1));
+        ends(select.select_async());
+    }
 }
 
 /// A stream ends once, and says so; a clone of it, or another stream, is none of its concern.

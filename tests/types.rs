@@ -260,6 +260,21 @@ fn handles_of_other_values_do_not_cross_threads() {
     ]);
 }
 
+/// Also of values that may not cross threads, or be shown.
+#[test]
+fn errors_are_errors_of_any_value() {
+    fn text<E: Error>(error: E) -> String {
+        error.to_string()
+    }
+    struct Opaque(#[expect(dead_code, reason = "what keeps it where it is")] Rc<()>);
+    let (tx, rx) = bounded(0);
+    let opaque = || Opaque(Rc::new(()));
+    assert_eq!(text(tx.try_send(opaque()).unwrap_err()), "sending on a full channel");
+    assert_eq!(text(tx.send_timeout(opaque(), Duration::ZERO).unwrap_err()), "timed out waiting on send operation");
+    drop(rx);
+    assert_eq!(text(tx.send(opaque()).unwrap_err()), "sending on a disconnected channel");
+}
+
 #[test]
 fn a_select_crosses_threads_and_what_it_selects_does_not() {
     // Whatever it selects from: only who has a handle can take a value out.

@@ -35,7 +35,23 @@ impl<T> Receiver<T> {
         RecvFut::new(Handle::Borrowed(self), Location::caller())
     }
 
-    /// As [`recv_async`](Self::recv_async), owning the receiver.
+    /// As [`recv_async`](Self::recv_async), owning the receiver: for a task that outlives it.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError`](crate::RecvError) if the channel is closed and empty.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`recv_async`](Self::recv_async).
+    ///
+    /// ```
+    /// let (tx, rx) = gochan::bounded(1);
+    /// let receive = rx.into_recv_async();
+    /// tx.send(7).unwrap();
+    /// let receiver = std::thread::spawn(|| futures_executor::block_on(receive));
+    /// assert_eq!(receiver.join().unwrap(), Ok(7));
+    /// ```
     #[track_caller]
     pub fn into_recv_async<'a>(self) -> RecvFut<'a, T> {
         RecvFut::new(Handle::Owned(self), Location::caller())
@@ -67,6 +83,23 @@ impl<T> Receiver<T> {
     }
 
     /// As [`recv_timeout_async`](Self::recv_timeout_async), until `deadline`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`recv_deadline`](Self::recv_deadline).
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`recv_async`](Self::recv_async).
+    ///
+    /// ```
+    /// use gochan::RecvTimeoutError;
+    /// use std::time::Instant;
+    ///
+    /// let (_tx, rx) = gochan::bounded::<u8>(0);
+    /// let received = futures_executor::block_on(rx.recv_deadline_async(Instant::now()));
+    /// assert_eq!(received, Err(RecvTimeoutError::Timeout));
+    /// ```
     #[track_caller]
     pub fn recv_deadline_async(&self, deadline: Instant) -> RecvTimeoutFut<'_, T> {
         RecvTimeoutFut { fut: self.recv_async(), deadline: Some(deadline), alarm: None }
@@ -74,10 +107,16 @@ impl<T> Receiver<T> {
 
     /// Awaits that the channel is closed; values may still be received then.
     ///
+    /// # Cancel safety
+    ///
+    /// Nothing depends on it.
+    ///
     /// ```
-    /// let (tx, rx) = gochan::bounded::<u8>(0);
+    /// let (tx, rx) = gochan::bounded(1);
+    /// tx.send(7).unwrap();
     /// drop(tx);
     /// futures_executor::block_on(rx.closed());
+    /// assert_eq!(rx.recv(), Ok(7));
     /// ```
     #[track_caller]
     pub fn closed(&self) -> ClosedFut<'_, T> {
@@ -107,7 +146,23 @@ impl<T> Sender<T> {
         SendFut::new(Handle::Borrowed(self), Some(msg), Location::caller())
     }
 
-    /// As [`send_async`](Self::send_async), owning the sender.
+    /// As [`send_async`](Self::send_async), owning the sender: for a task that outlives it.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] with the value, if the channel is closed, also while this waits.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`send_async`](Self::send_async).
+    ///
+    /// ```
+    /// let (tx, rx) = gochan::bounded(0);
+    /// let send = tx.into_send_async(7);
+    /// let sender = std::thread::spawn(|| futures_executor::block_on(send));
+    /// assert_eq!(rx.recv(), Ok(7));
+    /// assert_eq!(sender.join().unwrap(), Ok(()));
+    /// ```
     #[track_caller]
     pub fn into_send_async<'a>(self, msg: T) -> SendFut<'a, T> {
         SendFut::new(Handle::Owned(self), Some(msg), Location::caller())
@@ -138,6 +193,22 @@ impl<T> Sender<T> {
     }
 
     /// As [`send_timeout_async`](Self::send_timeout_async), until `deadline`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`send_deadline`](Self::send_deadline).
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`send_async`](Self::send_async).
+    ///
+    /// ```
+    /// use std::time::Instant;
+    ///
+    /// let (tx, _rx) = gochan::bounded(0);
+    /// let sent = futures_executor::block_on(tx.send_deadline_async(7, Instant::now()));
+    /// assert!(sent.unwrap_err().is_timeout());
+    /// ```
     #[track_caller]
     pub fn send_deadline_async(&self, msg: T, deadline: Instant) -> SendTimeoutFut<'_, T> {
         SendTimeoutFut { fut: self.send_async(msg), deadline: Some(deadline), alarm: None }
@@ -192,7 +263,7 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Awaits that the channel is closed. tokio's name.
+    /// Awaits that the channel is closed: that nobody receives any more, or somebody has closed it. tokio's name.
     ///
     /// # Cancel safety
     ///
@@ -244,6 +315,16 @@ impl<T> Chan<T> {
     /// # Cancel safety
     ///
     /// As for [`Receiver::recv_async`].
+    ///
+    /// ```
+    /// let ch = gochan::Chan::new(1);
+    /// ch.send(7);
+    /// ch.close();
+    /// futures_executor::block_on(async {
+    ///     assert_eq!(ch.recv_async().await, Some(7));
+    ///     assert_eq!(ch.recv_async().await, None);
+    /// });
+    /// ```
     #[track_caller]
     pub fn recv_async(&self) -> impl Future<Output = Option<T>> {
         let receive = self.as_receiver().recv_async();
@@ -293,7 +374,7 @@ impl<T> Future for RecvTimeoutFut<'_, T> {
 /// As for [`SendFut`].
 #[must_use = "futures do nothing unless they are polled"]
 pub struct SendTimeoutFut<'a, T> {
-    fut: SendFut<'a, T>,
+    pub(super) fut: SendFut<'a, T>,
     deadline: Option<Instant>,
     alarm: Option<Alarm>,
 }

@@ -241,9 +241,10 @@ impl Error for TrySelectError {}
 impl Error for SelectTimeoutError {}
 impl Error for TryReadyError {}
 impl Error for ReadyTimeoutError {}
-impl<T: Send> Error for SendError<T> {}
-impl<T: Send> Error for TrySendError<T> {}
-impl<T: Send> Error for SendTimeoutError<T> {}
+// crossbeam-channel asks for `T: Send`, which nothing here needs.
+impl<T> Error for SendError<T> {}
+impl<T> Error for TrySendError<T> {}
+impl<T> Error for SendTimeoutError<T> {}
 impl Error for RecvError {}
 impl Error for TryRecvError {}
 impl Error for RecvTimeoutError {}

@@ -1,11 +1,12 @@
-//! Receiving as a `Stream`, sending as a `Sink`.
+//! Receiving as a `Stream`, sending as a `Sink`; futures that say when they have ended.
 //!
 //! Either owns one boxed future for its life and restarts it per item: it can be moved freely, and no item costs an
 //! allocation.
 
+use super::awaiting::SendTimeoutFut;
 use super::future::{Handle, RecvFut, SendFut, debug};
 use super::{Receiver, SendError, Sender};
-use futures_core::{FusedStream, Stream};
+use futures_core::{FusedFuture, FusedStream, Stream};
 use futures_sink::Sink;
 use std::fmt;
 use std::panic::Location;
@@ -34,6 +35,17 @@ impl<'a, T> RecvStream<'a, T> {
     #[must_use]
     pub fn receiver(&self) -> &Receiver<T> {
         self.fut.receiver()
+    }
+
+    /// Do both receive from the same channel?
+    ///
+    /// ```
+    /// let (_tx, rx) = gochan::bounded::<u8>(1);
+    /// assert!(rx.stream().same_channel(&rx.stream()));
+    /// ```
+    #[must_use]
+    pub fn same_channel(&self, other: &RecvStream<'_, T>) -> bool {
+        self.receiver().same_channel(other.receiver())
     }
 }
 
@@ -81,6 +93,17 @@ impl<'a, T> SendSink<'a, T> {
     #[must_use]
     pub fn sender(&self) -> &Sender<T> {
         self.fut.sender()
+    }
+
+    /// Do both send to the same channel?
+    ///
+    /// ```
+    /// let (tx, _rx) = gochan::bounded::<u8>(1);
+    /// assert!(tx.sink().same_channel(&tx.clone().into_sink()));
+    /// ```
+    #[must_use]
+    pub fn same_channel(&self, other: &SendSink<'_, T>) -> bool {
+        self.sender().same_channel(other.sender())
     }
 
     fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<T>>> {
@@ -131,6 +154,20 @@ impl<T> Clone for SendSink<'_, T> {
 
 debug!(RecvStream SendSink);
 
+/// It must not be polled again once its value is gone. (A receive may be: then it receives another.)
+impl<T> FusedFuture for SendFut<'_, T> {
+    fn is_terminated(&self) -> bool {
+        self.is_spent()
+    }
+}
+
+/// As [`SendFut`].
+impl<T> FusedFuture for SendTimeoutFut<'_, T> {
+    fn is_terminated(&self) -> bool {
+        self.fut.is_spent()
+    }
+}
+
 impl<T> Receiver<T> {
     /// The values as a `Stream`, until the channel is closed and empty. flume's name.
     ///
@@ -148,7 +185,16 @@ impl<T> Receiver<T> {
         RecvStream::new(Handle::Borrowed(self), Location::caller())
     }
 
-    /// As [`stream`](Self::stream), owning the receiver.
+    /// As [`stream`](Self::stream), owning the receiver: for a task that outlives it.
+    ///
+    /// ```
+    /// use futures_util::StreamExt;
+    ///
+    /// let (tx, rx) = gochan::unbounded();
+    /// let mut stream = rx.into_stream();
+    /// tx.send(7).unwrap();
+    /// assert_eq!(futures_executor::block_on(stream.next()), Some(7));
+    /// ```
     #[track_caller]
     pub fn into_stream<'a>(self) -> RecvStream<'a, T> {
         RecvStream::new(Handle::Owned(self), Location::caller())
@@ -170,7 +216,17 @@ impl<T> Sender<T> {
         SendSink::new(Handle::Borrowed(self), Location::caller())
     }
 
-    /// As [`sink`](Self::sink), owning the sender.
+    /// As [`sink`](Self::sink), owning the sender: for a task that outlives it.
+    ///
+    /// ```
+    /// use futures_util::SinkExt;
+    ///
+    /// let (tx, rx) = gochan::unbounded();
+    /// let mut sink = tx.into_sink();
+    /// futures_executor::block_on(sink.send(7)).unwrap();
+    /// drop(sink);
+    /// assert_eq!(rx.iter().collect::<Vec<_>>(), [7]);
+    /// ```
     #[track_caller]
     pub fn into_sink<'a>(self) -> SendSink<'a, T> {
         SendSink::new(Handle::Owned(self), Location::caller())

@@ -381,3 +381,16 @@ futures! {
     /// Nothing depends on it.
     ReadyTimeoutFut(Looking) -> Result<usize, ReadyTimeoutError> = |ready| ready.ok_or(ReadyTimeoutError);
 }
+
+/// They must not be polled again.
+macro_rules! fused {
+    ($($Fut:ident)+) => {$(
+        #[cfg(feature = "stream")]
+        impl futures_core::FusedFuture for $Fut<'_, '_> {
+            fn is_terminated(&self) -> bool {
+                self.0.stage == Stage::Over
+            }
+        }
+    )+};
+}
+fused!(SelectFut TrySelectFut SelectTimeoutFut);
