@@ -3,9 +3,9 @@
 use super::future::{Handle, Op, RecvFut, SendFut, debug};
 use super::handshake::{Promise, Promised, WATCH_CLOSE};
 use super::hchan::{Hchan, Refusal};
-use super::section::{Batch, Ended};
+use super::section::Ended;
 use super::{Chan, Receiver, RecvTimeoutError, SendError, SendTimeoutError, Sender, TrySendError};
-use crate::park::{Alarm, Outcome, Reason};
+use crate::park::{Alarm, Reason};
 use crate::primitive::is_over;
 use std::fmt;
 use std::mem::MaybeUninit;
@@ -79,7 +79,7 @@ impl<T> Receiver<T> {
     /// ```
     #[track_caller]
     pub fn recv_timeout_async(&self, timeout: Duration) -> RecvTimeoutFut<'_, T> {
-        RecvTimeoutFut { fut: self.recv_async(), deadline: Instant::now().checked_add(timeout), alarm: None }
+        RecvTimeoutFut(InTime::new(self.recv_async(), Instant::now().checked_add(timeout)))
     }
 
     /// As [`recv_timeout_async`](Self::recv_timeout_async), until `deadline`.
@@ -102,7 +102,7 @@ impl<T> Receiver<T> {
     /// ```
     #[track_caller]
     pub fn recv_deadline_async(&self, deadline: Instant) -> RecvTimeoutFut<'_, T> {
-        RecvTimeoutFut { fut: self.recv_async(), deadline: Some(deadline), alarm: None }
+        RecvTimeoutFut(InTime::new(self.recv_async(), Some(deadline)))
     }
 
     /// Awaits that the channel is closed; values may still be received then.
@@ -189,7 +189,7 @@ impl<T> Sender<T> {
     /// ```
     #[track_caller]
     pub fn send_timeout_async(&self, msg: T, timeout: Duration) -> SendTimeoutFut<'_, T> {
-        SendTimeoutFut { fut: self.send_async(msg), deadline: Instant::now().checked_add(timeout), alarm: None }
+        SendTimeoutFut(InTime::new(self.send_async(msg), Instant::now().checked_add(timeout)))
     }
 
     /// As [`send_timeout_async`](Self::send_timeout_async), until `deadline`.
@@ -211,7 +211,7 @@ impl<T> Sender<T> {
     /// ```
     #[track_caller]
     pub fn send_deadline_async(&self, msg: T, deadline: Instant) -> SendTimeoutFut<'_, T> {
-        SendTimeoutFut { fut: self.send_async(msg), deadline: Some(deadline), alarm: None }
+        SendTimeoutFut(InTime::new(self.send_async(msg), Some(deadline)))
     }
 
     /// Awaits the right to send one value. With it, sending waits for nothing: the value need not exist before, and is
@@ -332,38 +332,59 @@ impl<T> Chan<T> {
     }
 }
 
+/// An operation that is given up at its deadline.
+pub(super) struct InTime<F> {
+    pub(super) fut: F,
+    deadline: Option<Instant>,
+    alarm: Option<Alarm>,
+}
+
+impl<F> InTime<F> {
+    fn new(fut: F, deadline: Option<Instant>) -> Self {
+        Self { fut, deadline, alarm: None }
+    }
+
+    fn poll<R>(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(Pin<&mut F>, &mut Context<'_>) -> Poll<R>,
+        give_up: impl FnOnce(Pin<&mut F>) -> R,
+    ) -> Poll<R> {
+        // SAFETY: nothing is moved out.
+        let this = unsafe { self.get_unchecked_mut() };
+        // SAFETY: pinned with us.
+        let mut fut = unsafe { Pin::new_unchecked(&mut this.fut) };
+        let polled = poll(fut.as_mut(), cx);
+        if polled.is_ready() {
+            return polled;
+        }
+        if this.deadline.is_some_and(is_over) {
+            return Poll::Ready(give_up(fut));
+        }
+        Alarm::keep(&mut this.alarm, this.deadline, cx.waker());
+        Poll::Pending
+    }
+}
+
 /// What [`Receiver::recv_timeout_async`] returns.
 ///
 /// # Cancel safety
 ///
 /// As for [`RecvFut`].
 #[must_use = "futures do nothing unless they are polled"]
-pub struct RecvTimeoutFut<'a, T> {
-    fut: RecvFut<'a, T>,
-    deadline: Option<Instant>,
-    alarm: Option<Alarm>,
-}
+pub struct RecvTimeoutFut<'a, T>(InTime<RecvFut<'a, T>>);
 
 impl<T> Future for RecvTimeoutFut<'_, T> {
     type Output = Result<T, RecvTimeoutError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // SAFETY: nothing is moved out.
-        let this = unsafe { self.get_unchecked_mut() };
         // SAFETY: pinned with us.
-        let mut fut = unsafe { Pin::new_unchecked(&mut this.fut) };
-        let received = match fut.as_mut().poll_recv(cx) {
-            Poll::Ready(received) => received,
-            Poll::Pending if this.deadline.is_some_and(is_over) => fut.give_up(),
-            Poll::Pending => {
-                Alarm::keep(&mut this.alarm, this.deadline, cx.waker());
-                return Poll::Pending;
-            }
-        };
-        Poll::Ready(received.map_err(|refusal| match refusal {
+        let this = unsafe { self.map_unchecked_mut(|this| &mut this.0) };
+        let received = this.poll(cx, RecvFut::poll_recv, RecvFut::give_up);
+        received.map_err(|refusal| match refusal {
             Refusal::Blocked => RecvTimeoutError::Timeout,
             Refusal::Closed => RecvTimeoutError::Disconnected,
-        }))
+        })
     }
 }
 
@@ -373,32 +394,20 @@ impl<T> Future for RecvTimeoutFut<'_, T> {
 ///
 /// As for [`SendFut`].
 #[must_use = "futures do nothing unless they are polled"]
-pub struct SendTimeoutFut<'a, T> {
-    pub(super) fut: SendFut<'a, T>,
-    deadline: Option<Instant>,
-    alarm: Option<Alarm>,
-}
+pub struct SendTimeoutFut<'a, T>(pub(super) InTime<SendFut<'a, T>>);
 
 impl<T> Future for SendTimeoutFut<'_, T> {
     type Output = Result<(), SendTimeoutError<T>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // SAFETY: nothing is moved out.
-        let this = unsafe { self.get_unchecked_mut() };
         // SAFETY: pinned with us.
-        let mut fut = unsafe { Pin::new_unchecked(&mut this.fut) };
-        let sent = match fut.as_mut().poll_send(cx) {
-            Poll::Ready(sent) => sent.map_err(|value| (Refusal::Closed, value)),
-            Poll::Pending if this.deadline.is_some_and(is_over) => fut.give_up(),
-            Poll::Pending => {
-                Alarm::keep(&mut this.alarm, this.deadline, cx.waker());
-                return Poll::Pending;
-            }
-        };
-        Poll::Ready(sent.map_err(|(refusal, value)| match refusal {
+        let this = unsafe { self.map_unchecked_mut(|this| &mut this.0) };
+        let sent =
+            this.poll(cx, |fut, cx| fut.poll_send(cx).map_err(|value| (Refusal::Closed, value)), SendFut::give_up);
+        sent.map_err(|(refusal, value)| match refusal {
             Refusal::Blocked => SendTimeoutError::Timeout(value),
             Refusal::Closed => SendTimeoutError::Disconnected(value),
-        }))
+        })
     }
 }
 
@@ -443,16 +452,6 @@ unsafe impl<T: Send> Send for ReserveFut<'_, T> {}
 // SAFETY: a shared reference gives access to nothing.
 unsafe impl<T: Send> Sync for ReserveFut<'_, T> {}
 
-/// What the end of a sender's wait without a value promises.
-fn promised(outcome: Outcome, number: u64) -> Option<Promised> {
-    match outcome {
-        Outcome::Paired => Some(Promised::Paired(number)),
-        Outcome::Reserved => Some(Promised::Reserved),
-        Outcome::Closed => Some(Promised::Closed),
-        _ => None,
-    }
-}
-
 impl<'a, T> Future for ReserveFut<'a, T> {
     type Output = Result<Permit<'a, T>, SendError<()>>;
 
@@ -471,15 +470,10 @@ impl<'a, T> Future for ReserveFut<'a, T> {
                 }
             }
             loop {
-                if let Some(promised) = done.and_then(|done| promised(done.outcome, (*op).number())) {
+                if let Some(promised) = done.and_then(|done| Promised::by(done.outcome, (*op).number())) {
                     break promised;
                 }
-                let mut c = chan.lock();
-                if c.is_crowded() {
-                    // Those who came first go first.
-                    chan.settle_and_leave(c, Batch::new());
-                    continue;
-                }
+                let mut c = chan.lock_in_turn();
                 if let Some(promised) = c.promise(std::ptr::null()) {
                     break promised;
                 }
@@ -504,7 +498,7 @@ impl<T> Drop for ReserveFut<'_, T> {
         let op = &raw mut self.op;
         // SAFETY: always polled with this channel; pinned if it was ever polled.
         unsafe {
-            if let Some(promised) = Op::withdraw(op, chan).and_then(|outcome| promised(outcome, (*op).number())) {
+            if let Some(promised) = Op::withdraw(op, chan).and_then(|outcome| Promised::by(outcome, (*op).number())) {
                 chan.break_promise(promised);
             }
         }

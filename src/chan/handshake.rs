@@ -32,6 +32,18 @@ pub(crate) enum Promised {
     Paired(u64),
 }
 
+impl Promised {
+    /// What the end of a wait without a value promises, if anything; the sudog got this number.
+    pub(crate) fn by(outcome: Outcome, number: u64) -> Option<Self> {
+        match outcome {
+            Outcome::Paired => Some(Self::Paired(number)),
+            Outcome::Reserved => Some(Self::Reserved),
+            Outcome::Closed => Some(Self::Closed),
+            _ => None,
+        }
+    }
+}
+
 /// A promise, kept by sending and broken by its drop. Forgotten, it is never kept: a receiver waits for it as long as it
 /// waits for anything, or a slot stays empty.
 #[must_use = "dropped, it sends nothing"]
@@ -71,18 +83,24 @@ pub(crate) const WATCH_SEND: u8 = (WRITABLE | CLOSED) as u8;
 pub(crate) const WATCH_CLOSE: u8 = CLOSED as u8;
 
 impl<T> Hchan<T> {
+    /// Locks when nobody queues for a free slot: those who came first go first.
+    pub(super) fn lock_in_turn(&self) -> Locked<'_, T> {
+        loop {
+            let c = self.lock();
+            if !c.is_crowded() {
+                return c;
+            }
+            self.settle_and_leave(c, Batch::new());
+        }
+    }
+
     /// A sender without a value looks for a promise, else it queues: `None`.
     ///
     /// # Safety
     /// `sg` was made without a slot, and stays where it is until its wait is done or withdrawn.
     #[cfg(test)]
     pub(crate) unsafe fn offer(&self, sg: &Sudog) -> Option<Promised> {
-        let mut c = self.lock();
-        while c.is_crowded() {
-            // Those who came first go first.
-            self.settle_and_leave(c, Batch::new());
-            c = self.lock();
-        }
+        let mut c = self.lock_in_turn();
         let promised = c.promise(sg.wait());
         if promised.is_none() {
             // SAFETY: the caller's contract.
@@ -93,13 +111,7 @@ impl<T> Hchan<T> {
 
     /// What a sender without a value gets without waiting.
     pub(crate) fn promise(&self) -> Option<Promised> {
-        let mut c = self.lock();
-        while c.is_crowded() {
-            // Those who came first go first.
-            self.settle_and_leave(c, Batch::new());
-            c = self.lock();
-        }
-        c.promise(ptr::null())
+        self.lock_in_turn().promise(ptr::null())
     }
 
     pub(crate) fn break_promise(&self, promised: Promised) {

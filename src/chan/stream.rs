@@ -164,7 +164,7 @@ impl<T> FusedFuture for SendFut<'_, T> {
 /// As [`SendFut`].
 impl<T> FusedFuture for SendTimeoutFut<'_, T> {
     fn is_terminated(&self) -> bool {
-        self.fut.is_spent()
+        self.0.fut.is_spent()
     }
 }
 

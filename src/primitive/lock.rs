@@ -76,10 +76,8 @@ impl<T> Lock<T> {
     pub(crate) fn lock_soon(&self) -> bool {
         self.acquire()
             || (0..LOOKS).any(|round| {
-                for _ in 0..SHORTEST_PAUSE << round {
-                    hint::spin_loop();
-                }
-                !self.locked.load(Ordering::Relaxed) && self.acquire()
+                pause(round);
+                self.acquire_if_free()
             })
     }
 
@@ -97,18 +95,21 @@ impl<T> Lock<T> {
         self.locked.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
+    /// Looks before it tries: a failed read-modify-write takes the line from the holder.
+    #[inline]
+    fn acquire_if_free(&self) -> bool {
+        !self.locked.load(Ordering::Relaxed) && self.acquire()
+    }
+
     #[cold]
     fn lock_slow(&self) {
         let mut sleep = Duration::from_micros(1);
         for round in 0_u32.. {
-            // Look before trying: a failed read-modify-write takes the line from the holder.
-            if !self.locked.load(Ordering::Relaxed) && self.acquire() {
+            if self.acquire_if_free() {
                 return;
             }
             if round < LOOKS {
-                for _ in 0..SHORTEST_PAUSE << round {
-                    hint::spin_loop();
-                }
+                pause(round);
             } else if round < LOOKS + YIELDS {
                 thread::yield_now();
             } else {
@@ -116,6 +117,14 @@ impl<T> Lock<T> {
                 sleep = (sleep * 2).min(LONGEST_SLEEP);
             }
         }
+    }
+}
+
+/// Between two looks.
+#[inline]
+fn pause(round: u32) {
+    for _ in 0..SHORTEST_PAUSE << round {
+        hint::spin_loop();
     }
 }
 

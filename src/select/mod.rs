@@ -165,13 +165,10 @@ fn fired(cases: &[Case<'_>], (Done { outcome, arm }, number): (Done, u64)) -> Op
     let case = usize::from(arm);
     let fired = match outcome {
         Outcome::Completed => Fired::Received(number),
-        Outcome::Paired => Fired::Promised(Promised::Paired(number)),
-        Outcome::Reserved => Fired::Promised(Promised::Reserved),
         // Of several arms that a close has made possible, this one is the first only by chance.
         Outcome::Closed if cases.len() > 1 => return None,
-        Outcome::Closed if cases[case].dir == Dir::Send => Fired::Promised(Promised::Closed),
-        Outcome::Closed => Fired::Closed,
-        Outcome::Retry | Outcome::Ready => return None,
+        Outcome::Closed if cases[case].dir == Dir::Recv => Fired::Closed,
+        _ => Fired::Promised(Promised::by(outcome, number)?),
     };
     Some((case, fired))
 }
