@@ -6,10 +6,8 @@ mod common;
 use common::{Random, wait_for_waiting, wait_until, waiting, watchdog};
 use gochan::{Chan, Receiver, Select, Sender, bounded, never, select, select_biased};
 use std::hint;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
 
 /// Fewer under an interpreter.
 const fn rounds(many: usize) -> usize {
@@ -601,104 +599,5 @@ fn channels_in_any_order() {
             }
         });
         assert_eq!(sent.into_inner(), got.into_inner());
-    });
-}
-
-/// The time that `f` takes, undisturbed: the lesser of two.
-fn time(mut f: impl FnMut()) -> Duration {
-    let times = [(); 2].map(|()| {
-        let start = Instant::now();
-        f();
-        start.elapsed()
-    });
-    times.into_iter().min().expect("two")
-}
-
-/// Twice as much must take less than three times as long. Others may disturb: several attempts.
-fn assert_linear(what: &str, time_for: impl Fn(usize) -> Duration, n: usize) {
-    let mut ratios = Vec::new();
-    for _ in 0..6 {
-        let (once, twice) = (time_for(n), time_for(2 * n));
-        if twice < 3 * once {
-            return;
-        }
-        ratios.push(twice.as_secs_f64() / once.as_secs_f64());
-    }
-    panic!("{what}: twice as much takes {ratios:.1?} times as long");
-}
-
-/// One select names a popular channel `n` times, behind another one that does and waits on; it gives up, and leaving
-/// takes the same time however many others wait.
-#[test]
-#[cfg_attr(miri, ignore = "measures time")]
-fn leaving_a_popular_channel_takes_linear_time() {
-    watchdog(|| {
-        struct Here;
-        let time_for = |n: usize| {
-            let ((_tx, popular), (stop, stopped)) = (bounded::<Here>(0), bounded::<()>(0));
-            let listed = || {
-                let mut select = Select::new();
-                (0..n).for_each(|_| _ = select.recv(&popular));
-                select
-            };
-            thread::scope(|scope| {
-                scope.spawn(|| {
-                    let mut select = listed();
-                    let stopped_at = select.recv(&stopped);
-                    let operation = select.select();
-                    assert_eq!(operation.index(), stopped_at);
-                    assert!(operation.recv(&stopped).is_err());
-                });
-                wait_for_waiting::<Here>(n);
-                let mut select = listed();
-                let took = time(|| assert!(select.select_timeout(Duration::from_millis(2)).is_err()));
-                stop.close();
-                took
-            })
-        };
-        assert_linear("leaving a popular channel", time_for, 20_000);
-    });
-}
-
-/// `n` threads that each select on one popular channel and one of their own, woken by their own, again and again.
-#[test]
-#[cfg_attr(miri, ignore = "measures time")]
-fn waking_who_waits_on_a_popular_channel_takes_linear_time() {
-    watchdog(|| {
-        const TURNS: usize = 5;
-        let time_for = |n: usize| {
-            let (nobody_sends, popular) = bounded::<()>(0);
-            let (done, all_done) = bounded(n);
-            let took = Mutex::new(Duration::MAX);
-            thread::scope(|scope| {
-                let own: Vec<Sender<()>> = (0..n)
-                    .map(|_| {
-                        let (tx, own) = bounded(0);
-                        let (popular, done) = (&popular, &done);
-                        let thread = thread::Builder::new().stack_size(128 << 10);
-                        let body = move || loop {
-                            select! {
-                                recv(popular) -> _ => unreachable!(),
-                                recv(own) -> turn => match turn {
-                                    Ok(()) => done.send(()).unwrap(),
-                                    Err(_) => break,
-                                }
-                            }
-                        };
-                        thread.spawn_scoped(scope, body).unwrap();
-                        tx
-                    })
-                    .collect();
-                let turn = || {
-                    own.iter().for_each(|tx| tx.send(()).unwrap());
-                    (0..n).for_each(|_| all_done.recv().unwrap());
-                };
-                turn();
-                *took.lock().unwrap() = time(|| (0..TURNS).for_each(|_| turn()));
-            });
-            drop(nobody_sends);
-            took.into_inner().unwrap()
-        };
-        assert_linear("waking threads that wait on a popular channel", time_for, 100);
     });
 }
