@@ -231,7 +231,7 @@ printed() {
 row() {
     local colour=$1
     shift
-    printf "%s%-8s  %5s  %-${width}s  %6s  %6s  %8s  %7s  %7s%s%s\n" "$colour" "${@:1:8}" "${9:+  $9}" "${colour:+$plain}"
+    printf "%s%-${wide}s  %5s  %-${width}s  %6s  %6s  %8s  %7s  %7s%s%s\n" "$colour" "${@:1:8}" "${9:+  $9}" "${colour:+$plain}"
 }
 
 # Runs FILE on LIBRARY and prints its line: LIBRARY ROUND FILE. Sets passed, excepted, ignored and good.
@@ -328,7 +328,8 @@ total() {
 run_suites() {
     local file library libraries round name repeated
     find_suites
-    tests=0 width=8
+    tests=0 width=8 wide=${#theirs}
+    ((wide >= 7)) || wide=7
     for file in "${chosen[@]}"; do
         tests=$((tests + expected[$file]))
         ((${#file} <= width)) || width=${#file}

@@ -4,7 +4,9 @@ mod common;
 
 use common::alloc::{Counting, allocations_of};
 use common::future::{at_once, begun, poll, queued};
-use common::{A_MOMENT, Census, Counted, PATIENCE, make, panic_text, wait_for_waiting, waiting, watchdog};
+use common::{
+    A_MOMENT, Census, Counted, PATIENCE, always_a_value, make, panic_text, wait_for_waiting, waiting, watchdog,
+};
 use futures_executor::block_on;
 use futures_util::future::{join_all, maybe_done};
 use gochan::debug::Reason;
@@ -166,42 +168,19 @@ fn waiters_are_served_in_order() {
 #[test]
 fn nothing_possible_is_exact() {
     watchdog(|| {
-        const BATCH: usize = 1000;
         for late in [false, true] {
-            let batch: Vec<_> = (0..BATCH).map(|_| (bounded(1), bounded(1))).collect();
-            for _ in 0..20 {
-                batch.iter().for_each(|((tx1, _), _)| tx1.send(()).unwrap());
-                let at = [const { AtomicUsize::new(0) }; 2];
-                let meet = |me: usize, round: usize| {
-                    at[me].store(round + 1, Ordering::SeqCst);
-                    (0..300)
-                        .take_while(|_| at[1 - me].load(Ordering::SeqCst) <= round)
-                        .for_each(|_| std::hint::spin_loop());
+            always_a_value(20_000, |rx1, rx2| {
+                let mut select = Select::new();
+                let first = select.recv(rx1);
+                select.recv(rx2);
+                let selected = match late {
+                    true => at_once(select.select_deadline_async(Instant::now())).ok(),
+                    false => at_once(select.try_select_async()).ok(),
                 };
-                thread::scope(|scope| {
-                    scope.spawn(|| {
-                        for (round, ((_, rx1), (tx2, _))) in batch.iter().enumerate() {
-                            meet(0, round);
-                            tx2.send(()).unwrap();
-                            let _ = rx1.try_recv();
-                        }
-                    });
-                    for (round, ((_, rx1), (_, rx2))) in batch.iter().enumerate() {
-                        let mut select = Select::new();
-                        let first = select.recv(rx1);
-                        select.recv(rx2);
-                        meet(1, round);
-                        let selected = match late {
-                            true => at_once(select.select_deadline_async(Instant::now())).ok(),
-                            false => at_once(select.try_select_async()).ok(),
-                        };
-                        let operation = selected.expect("there was a value");
-                        let rx = if operation.index() == first { rx1 } else { rx2 };
-                        operation.recv(rx).unwrap();
-                    }
-                });
-                batch.iter().for_each(|((_, rx1), (_, rx2))| rx1.try_iter().chain(rx2.try_iter()).for_each(drop));
-            }
+                let operation = selected.expect("there was a value");
+                let rx = if operation.index() == first { rx1 } else { rx2 };
+                operation.recv(rx).unwrap();
+            });
         }
     });
 }

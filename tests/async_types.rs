@@ -5,7 +5,7 @@ mod common;
 
 use common::alloc::{Counting, allocations, allocations_of};
 use common::future::{at_once, begun, poll, queued};
-use common::{PATIENCE, make, watchdog};
+use common::{PATIENCE, always_a_value, is, make, watchdog};
 use futures_executor::block_on;
 use futures_util::future::FusedFuture;
 use futures_util::stream::FusedStream;
@@ -17,12 +17,10 @@ use gochan::{
 };
 use std::cell::Cell;
 use std::fmt::Debug;
-use std::hint;
 use std::marker::PhantomData;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::MutexGuard;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio::task::yield_now;
@@ -31,24 +29,6 @@ use tokio::task::yield_now;
 static ALLOCATOR: Counting = Counting;
 
 const CAPS: [Option<usize>; 4] = [Some(0), Some(1), Some(64), None];
-
-/// Asks the compiler whether a type has an auto trait. The bound decides which of two constants of the same name is
-/// found: an inherent one goes before one of a trait.
-macro_rules! is {
-    ($Trait:ident, $T:ty) => {{
-        struct Probe<T>(PhantomData<T>);
-        #[allow(dead_code, reason = "one of the two is found")]
-        impl<T: $Trait> Probe<T> {
-            const IS: bool = true;
-        }
-        #[allow(dead_code, reason = "one of the two is found")]
-        trait Otherwise {
-            const IS: bool = false;
-        }
-        impl<T> Otherwise for Probe<T> {}
-        Probe::<$T>::IS
-    }};
-}
 
 /// Checks `Send`, `Sync` and `Unpin` of everything that can be awaited, for one type of values.
 macro_rules! check {
@@ -388,37 +368,15 @@ fn default_is_taken_at_once_or_not_at_all() {
 #[test]
 fn default_is_exact() {
     watchdog(|| {
-        const BATCH: usize = 1000;
-        let batch: Vec<_> = (0..BATCH).map(|_| (bounded(1), bounded(1))).collect();
-        for _ in 0..60 {
-            batch.iter().for_each(|((tx1, _), _)| tx1.send(()).unwrap());
-            // Both begin a round together where both have a core, but do not wait for ever.
-            let at = [const { AtomicUsize::new(0) }; 2];
-            let meet = |me: usize, round: usize| {
-                at[me].store(round + 1, Ordering::SeqCst);
-                (0..300).take_while(|_| at[1 - me].load(Ordering::SeqCst) <= round).for_each(|_| hint::spin_loop());
-            };
-            thread::scope(|scope| {
-                scope.spawn(|| {
-                    for (round, ((_, rx1), (tx2, _))) in batch.iter().enumerate() {
-                        meet(0, round);
-                        tx2.send(()).unwrap();
-                        let _ = rx1.try_recv();
-                    }
-                });
-                for (round, ((_, rx1), (_, rx2))) in batch.iter().enumerate() {
-                    meet(1, round);
-                    at_once(async {
-                        select_async! {
-                            recv(rx1) -> _ => {},
-                            recv(rx2) -> _ => {},
-                            default => panic!("there was a value"),
-                        }
-                    });
+        always_a_value(60_000, |rx1, rx2| {
+            at_once(async {
+                select_async! {
+                    recv(rx1) -> _ => {},
+                    recv(rx2) -> _ => {},
+                    default => panic!("there was a value"),
                 }
             });
-            batch.iter().for_each(|((_, rx1), (_, rx2))| assert!(rx1.try_iter().chain(rx2.try_iter()).count() < 2));
-        }
+        });
     });
 }
 

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::watchdog;
+use common::{is, watchdog};
 use gochan::{
     Chan, Drain, IntoIter, Iter, ReadyTimeoutError, Receiver, RecvError, RecvTimeoutError, Select, SelectTimeoutError,
     SelectedOperation, SendError, SendTimeoutError, Sender, TryIter, TryReadyError, TryRecvError, TrySelectError,
@@ -201,25 +201,6 @@ fn values_that_may_not_leave_their_thread() {
     assert_eq!(rx.recv().unwrap().get(), 2);
     drop((tx, rx));
     assert_eq!(Rc::strong_count(&value), 1);
-}
-
-/// Asks the compiler whether a type has an auto trait. The bound decides which of two constants of the same name is
-/// found: an inherent one goes before one of a trait.
-macro_rules! is {
-    ($Trait:ident, $T:ty) => {{
-        struct Probe<T>(PhantomData<T>);
-        #[allow(dead_code, reason = "one of the two is found")]
-        impl<T: $Trait> Probe<T> {
-            const IS: bool = true;
-        }
-        #[allow(dead_code, reason = "one of the two is found")]
-        trait Otherwise {
-            const IS: bool = false;
-        }
-        impl<T> Otherwise for Probe<T> {}
-        let _ = PhantomData::<Probe<$T>>;
-        Probe::<$T>::IS
-    }};
 }
 
 /// Checks `Send` and `Sync` of some types.

@@ -25,7 +25,7 @@ pub(crate) mod timer;
 pub(crate) mod waitq;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// Handles of values that must stay on their thread stay there too.
 ///

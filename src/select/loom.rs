@@ -3,22 +3,14 @@
 //! A select looks at its arms in the order in which they are written here. Deadlines have always passed: a select with
 //! one queues itself and withdraws at once.
 
+use crate::chan::tests::models::{model, poll_once};
 use crate::{Receiver, Select, Sender, bounded, select};
 use loom::future::block_on;
 use loom::thread;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
-
-/// Every execution with at most this many preemptions is explored, unless `LOOM_MAX_PREEMPTIONS` says otherwise.
-const PREEMPTIONS: usize = 3;
-
-fn model(f: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound.get_or_insert(PREEMPTIONS);
-    builder.check(f);
-}
 
 const EXPIRED: Duration = Duration::ZERO;
 
@@ -317,11 +309,6 @@ fn watchers_send_close() {
         sender.join().unwrap();
         assert!(closer.join().unwrap());
     });
-}
-
-/// Polls once, with a waker that wakes nobody.
-fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
 /// Receives from either, as a task that selects from a list.

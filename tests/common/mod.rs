@@ -8,6 +8,7 @@ pub(crate) mod future;
 use gochan::debug::{Waiting, channels};
 use gochan::{Receiver, Sender, bounded, unbounded};
 use std::any::type_name;
+use std::hint;
 use std::panic::{UnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -76,6 +77,57 @@ pub(crate) fn panic_text<R>(f: impl FnOnce() -> R + UnwindSafe) -> String {
     match panic.downcast::<&'static str>() {
         Ok(text) => text.to_string(),
         Err(panic) => *panic.downcast::<String>().expect("a text"),
+    }
+}
+
+/// Asks the compiler whether a type has an auto trait. The bound decides which of two constants of the same name is
+/// found: an inherent one goes before one of a trait.
+#[allow(unused_macros, reason = "two tests use it")]
+macro_rules! is {
+    ($Trait:ident, $T:ty) => {{
+        struct Probe<T>(::std::marker::PhantomData<T>);
+        #[allow(dead_code, reason = "one of the two is found")]
+        impl<T: $Trait> Probe<T> {
+            const IS: bool = true;
+        }
+        #[allow(dead_code, reason = "one of the two is found")]
+        trait Otherwise {
+            const IS: bool = false;
+        }
+        impl<T> Otherwise for Probe<T> {}
+        let _ = ::std::marker::PhantomData::<Probe<$T>>;
+        Probe::<$T>::IS
+    }};
+}
+#[allow(unused_imports, reason = "two tests use it")]
+pub(crate) use is;
+
+/// Of two channels one has a value at every moment: first the one, then both, then the other. `look`, which is called with
+/// both again and again, is to find one.
+pub(crate) fn always_a_value(rounds: usize, look: impl Fn(&Receiver<()>, &Receiver<()>)) {
+    let batch: Vec<_> = (0..1000).map(|_| (bounded(1), bounded(1))).collect();
+    for _ in 0..rounds.div_ceil(batch.len()) {
+        batch.iter().for_each(|((tx1, _), _)| tx1.send(()).unwrap());
+        // Both begin a round together where both have a core, but do not wait for ever.
+        let at = [const { AtomicUsize::new(0) }; 2];
+        let meet = |me: usize, round: usize| {
+            at[me].store(round + 1, Ordering::SeqCst);
+            (0..300).take_while(|_| at[1 - me].load(Ordering::SeqCst) <= round).for_each(|_| hint::spin_loop());
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for (round, ((_, rx1), (tx2, _))) in batch.iter().enumerate() {
+                    meet(0, round);
+                    tx2.send(()).unwrap();
+                    let _ = rx1.try_recv();
+                }
+            });
+            for (round, ((_, rx1), (_, rx2))) in batch.iter().enumerate() {
+                meet(1, round);
+                look(rx1, rx2);
+            }
+        });
+        batch.iter().for_each(|((_, rx1), (_, rx2))| assert!(rx1.try_iter().chain(rx2.try_iter()).count() < 2));
     }
 }
 

@@ -6,21 +6,13 @@
 use super::super::handshake::Promised;
 use super::super::hchan::{Hchan, Patience, Refusal};
 use super::callback::{Arm, Callbacks, Queued, Select, start_recv};
+use super::models::model;
 use super::{Kind, Threads, recv, send};
 use crate::park::Outcome;
 use crate::primitive::Arc;
 use crate::{Receiver, Sender, TryRecvError, bounded};
 use loom::thread::{self, JoinHandle};
 use std::time::Duration;
-
-/// Every execution with at most this many preemptions is explored, unless `LOOM_MAX_PREEMPTIONS` says otherwise.
-const PREEMPTIONS: usize = 3;
-
-fn model(f: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound.get_or_insert(PREEMPTIONS);
-    builder.check(f);
-}
 
 fn chan(cap: usize) -> Arc<Hchan<usize>> {
     Arc::new(Hchan::makechan(cap))

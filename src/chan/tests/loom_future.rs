@@ -1,25 +1,12 @@
 //! The models of operations that are awaited: a task on its executor, which polls, changes its waker and drops its futures,
 //! against one or two threads.
 
+use super::models::{model, poll_once};
 use crate::{Receiver, RecvError, Sender, bounded, select_async};
 use loom::future::block_on;
 use loom::thread;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker};
-
-/// Every execution with at most this many preemptions is explored, unless `LOOM_MAX_PREEMPTIONS` says otherwise.
-const PREEMPTIONS: usize = 3;
-
-fn model(f: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound.get_or_insert(PREEMPTIONS);
-    builder.check(f);
-}
-
-/// Polls once, with a waker that wakes nobody.
-fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
-}
+use std::pin::pin;
+use std::task::Poll;
 
 /// A task that waits is woken by a send, whenever it comes.
 fn recv_send(cap: usize) {

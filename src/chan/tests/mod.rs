@@ -12,6 +12,8 @@ mod handshake;
 mod loom;
 #[cfg(gochan_loom)]
 mod loom_future;
+#[cfg(gochan_loom)]
+pub(crate) mod models;
 #[cfg(not(any(gochan_loom, gochan_shuttle)))]
 mod ring;
 #[cfg(not(any(gochan_loom, gochan_shuttle)))]
