@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::future::{at_once, begun, poll, queued};
+use common::future::{at_once, begun, poll, queued, two_workers};
 use common::{Census, Counted, Random, make, wait_for_waiting, wait_until, waiting, watchdog};
 use futures_executor::block_on;
 use futures_util::{FutureExt, StreamExt};
@@ -24,10 +24,6 @@ const CAPS: [Option<usize>; 4] = [Some(0), Some(1), Some(4), None];
 /// How often each race is run: more often if the environment says so.
 fn rounds() -> usize {
     std::env::var("GOCHAN_ROUNDS").map_or(200_000, |rounds| rounds.parse().expect("a number"))
-}
-
-fn on_two_workers<F: Future>(future: F) -> F::Output {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap().block_on(future)
 }
 
 /// Sends 0, 1, 2.. until the channel is closed; returns how many were sent.
@@ -58,7 +54,7 @@ where
 {
     for cap in CAPS {
         let (tx, rx) = make(cap);
-        on_two_workers(async {
+        two_workers().block_on(async {
             let sender = tokio::spawn(send_all(tx));
             let receivers: Vec<_> = (0..tasks).map(|_| tokio::spawn(receive(rx.clone(), rounds() / tasks))).collect();
             let mut got = Vec::new();
@@ -110,7 +106,7 @@ fn a_losing_reservation_loses_nothing() {
     watchdog(|| {
         for cap in CAPS {
             let (tx, rx) = make(cap);
-            on_two_workers(async {
+            two_workers().block_on(async {
                 let senders = [0, 1].map(|sender| {
                     let tx = tx.clone();
                     tokio::spawn(async move {
@@ -152,7 +148,7 @@ fn a_losing_send_drops_its_value_once() {
         for cap in [0, 1, 4] {
             let census = Census::default();
             let (tx, rx) = bounded(cap);
-            on_two_workers(async {
+            two_workers().block_on(async {
                 let values = census.clone();
                 let sender = tokio::spawn(async move {
                     let mut won = Vec::new();

@@ -3,6 +3,7 @@
 
 mod common;
 
+use common::future::two_workers;
 use common::{Census, Counted, PATIENCE, Random, watchdog};
 use futures_executor::block_on;
 use futures_util::{SinkExt, StreamExt, stream};
@@ -16,10 +17,6 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
-
-fn two_workers() -> Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap()
-}
 
 /// A task that runs wherever it is woken. Only who will wake it owns it.
 struct Anywhere {

@@ -3,7 +3,7 @@
 mod common;
 
 use common::alloc::{Counting, allocations_of};
-use common::future::{at_once, begun, poll, queued};
+use common::future::{at_once, begun, poll, queued, two_workers};
 use common::{
     A_MOMENT, Census, Counted, PATIENCE, always_a_value, make, panic_text, wait_for_waiting, waiting, watchdog,
 };
@@ -374,10 +374,6 @@ fn rounds() -> usize {
     std::env::var("GOCHAN_ROUNDS").map_or(50_000, |rounds| rounds.parse().expect("a number"))
 }
 
-fn on_two_workers<F: Future>(future: F) -> F::Output {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(future)
-}
-
 /// The select that loses in `tokio::select!` is dropped, often after it was handed a value, or promised a slot: every value
 /// is received once, in order, and no receiver or slot is lost.
 #[test]
@@ -385,7 +381,7 @@ fn a_losing_select_loses_nothing() {
     watchdog(|| {
         for cap in CAPS {
             let ((tx, rx), (tx2, rx2)) = (make(cap), make(cap));
-            on_two_workers(async {
+            two_workers().block_on(async {
                 let sender = tokio::spawn(async move {
                     // To either channel, whichever the select likes: what was sent, and where.
                     let mut next = [0, 0];
@@ -443,7 +439,7 @@ fn threads_and_tasks_meet() {
             let census = Census::default();
             let channels = [bounded(cap), bounded(cap)];
             let received = Arc::new(AtomicUsize::new(0));
-            on_two_workers(async {
+            two_workers().block_on(async {
                 let mut tasks = Vec::new();
                 for _ in 0..2 {
                     // Sends while it has values, and receives until nothing comes any more.

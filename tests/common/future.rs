@@ -2,6 +2,7 @@
 
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
+use tokio::runtime::{Builder, Runtime};
 
 /// Polls once, for nobody.
 pub(crate) fn poll<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
@@ -30,4 +31,9 @@ pub(crate) fn at_once<F: Future>(future: F) -> F::Output {
         Poll::Ready(output) => output,
         Poll::Pending => panic!("not ready"),
     }
+}
+
+/// An executor of two threads.
+pub(crate) fn two_workers() -> Runtime {
+    Builder::new_multi_thread().worker_threads(2).build().unwrap()
 }

@@ -280,7 +280,7 @@ fn one_for_all(cap: usize) {
     }
     for _ in 0..2 {
         let (tx, ledger) = (tx.clone(), ledger.clone());
-        threads.push(thread::spawn(move || assert_eq!(send(one_of(&PATIENT_SENDS), &tx, &ledger), Sent::Sent)));
+        threads.push(thread::spawn(move || assert_eq!(send(one_of(&PATIENT_SENDS), &tx, &ledger), Sent::Taken)));
     }
     // Nobody else receives, and so nobody else moves who waits.
     for _ in 0..2 {

@@ -15,7 +15,7 @@ use std::pin::pin;
 /// What a send has come to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Sent {
-    Sent,
+    Taken,
     /// The value came back, or was not made.
     Refused,
     /// It was sent, or dropped.
@@ -24,7 +24,7 @@ pub(crate) enum Sent {
 }
 
 fn told<E>(sent: Result<(), E>) -> Sent {
-    sent.map_or(Sent::Closed, |()| Sent::Sent)
+    sent.map_or(Sent::Closed, |()| Sent::Taken)
 }
 
 const WAYS_TO_SEND: u32 = 14;
@@ -54,12 +54,12 @@ pub(crate) fn send(way: u32, tx: &Sender<Token>, ledger: &Ledger) -> Sent {
         } else {
             block_on(tx.send_timeout_async(value, SOME_TIME))
         } {
-            Ok(()) => Sent::Sent,
+            Ok(()) => Sent::Taken,
             Err(SendTimeoutError::Timeout(_)) => Sent::Refused,
             Err(SendTimeoutError::Disconnected(_)) => Sent::Closed,
         },
         5 => match tx.try_send(value) {
-            Ok(()) => Sent::Sent,
+            Ok(()) => Sent::Taken,
             Err(TrySendError::Full(_)) => Sent::Refused,
             Err(TrySendError::Disconnected(_)) => Sent::Closed,
         },
@@ -95,7 +95,7 @@ pub(crate) fn send(way: u32, tx: &Sender<Token>, ledger: &Ledger) -> Sent {
         }
     };
     match sent {
-        Sent::Sent => ledger.sent(id),
+        Sent::Taken => ledger.sent(id),
         Sent::Abandoned => ledger.write(|book| _ = book.abandoned.insert(id)),
         Sent::Refused | Sent::Closed => {}
     }
