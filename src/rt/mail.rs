@@ -42,12 +42,12 @@ pub(super) struct Remote {
     /// Started goroutines that have not ended. Written by the worker, as is all of what follows.
     pub(super) residents: AtomicUsize,
     /// How often it has looked for something to run.
-    pub(super) turns: AtomicU32,
+    turns: AtomicU32,
     /// Goroutines that were started by this worker's, and that have ended on it.
     pub(super) spawned: AtomicU64,
     pub(super) ended: AtomicU64,
     /// The monitor has seen it do the same thing for long: what it has of fresh work is anybody's.
-    pub(super) is_stuck: AtomicBool,
+    is_stuck: AtomicBool,
 }
 
 /// Adds one to a counter that only this thread writes.
@@ -126,6 +126,28 @@ impl Remote {
             self.unparker.unpark();
         }
         slept
+    }
+
+    /// The worker's: another turn, so it is not stuck.
+    #[inline]
+    pub(super) fn set_turn(&self, turn: u32) {
+        self.turns.store(turn, Ordering::Relaxed);
+        if self.is_stuck.load(Ordering::Relaxed) {
+            self.is_stuck.store(false, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn turn(&self) -> u32 {
+        self.turns.load(Ordering::Relaxed)
+    }
+
+    /// The monitor's: it has made no turn for long. Has it anything that others could do?
+    pub(super) fn is_stuck_beside_work(&self) -> bool {
+        let has_work = !(self.stealer.is_empty() && self.mailbox.is_empty());
+        if has_work {
+            self.is_stuck.store(true, Ordering::Relaxed);
+        }
+        has_work
     }
 
     /// How much there is for it to do, by number.

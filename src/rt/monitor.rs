@@ -69,10 +69,9 @@ fn watch(shared: &Shared, parker: &Parker) {
         }
         let (mut busy, mut helped) = (false, false);
         for (worker, seen) in shared.workers().iter().zip(&mut seen) {
-            let turns = (!worker.is_asleep()).then(|| worker.turns.load(Ordering::Relaxed));
+            let turns = (!worker.is_asleep()).then(|| worker.turn());
             busy |= turns.is_some();
-            if turns.is_some() && turns == *seen && !(worker.stealer.is_empty() && worker.mailbox.is_empty()) {
-                worker.is_stuck.store(true, Ordering::Relaxed);
+            if turns.is_some() && turns == *seen && worker.is_stuck_beside_work() {
                 shared.wake_one();
                 helped = true;
             }

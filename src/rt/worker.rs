@@ -16,7 +16,8 @@
 //! the next stay where they are.
 //!
 //! **Where goroutines live.** Once started they stay, so they are spread when they start: a worker that has a burst of fresh
-//! work and more residents than another sends half of the surplus there.
+//! work and more residents than another sends half of the surplus there. Always in one piece, for neighbours in a burst talk
+//! to each other.
 
 use super::bridge::Polling;
 use super::cancel;
@@ -28,6 +29,7 @@ use super::task;
 use crate::park::{self, Goroutine, Resumed, Scheduler, Spare, Wait, set_scheduler};
 use crossbeam_deque::Worker as Deque;
 use parking::Parker;
+use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU64;
@@ -45,6 +47,11 @@ const TURNS_PER_CLOCK: u32 = 16;
 const TURNS_PER_FRESH: u32 = 61;
 /// Looks for work before sleeping: a few microseconds, in which a peer that is awake answers.
 const LOOKS: u32 = 64;
+/// The same beside a worker that has fresh work and is busy with something else: some 100 us, in which whoever starts many
+/// goroutines comes to where the burst is shared in one piece.
+const PATIENT_LOOKS: u32 = 1000;
+/// So long one goroutine may go on with operations that could have made it wait, in nanoseconds.
+const SLICE: u64 = 200_000;
 /// By so many residents workers may differ before a burst is shared.
 const SLACK: usize = 4;
 
@@ -116,6 +123,8 @@ pub(super) struct Worker {
     turn: Cell<u32>,
     /// The time when it last looked: for stamps.
     clock: Cell<u64>,
+    /// When the running goroutine was first seen to do much without waiting; 0: it was not.
+    slice: Cell<u64>,
     /// It has slept since it last found work.
     woken: Cell<bool>,
     /// Somebody is cancelled who could not be told from a neighbour that unwinds.
@@ -252,11 +261,21 @@ pub(super) fn yield_goroutine() {
     }
 }
 
-/// The running goroutine has had its share.
+/// The running goroutine has spent its budget, which is a look at the clock; and at who else wants to run, if it has had its
+/// share of that. A count alone would be wrong: who empties a full buffer that a hundred senders wait for has to do it in one
+/// go, or each of them is switched in for a single value.
 fn take_turns() {
     let (worker, _) = running();
-    if worker.has_others() || cancel::is_cancelled() {
-        yield_goroutine();
+    let now = park::now();
+    worker.clock.set(now);
+    match worker.slice.get() {
+        0 => worker.slice.set(now),
+        start if now < start + SLICE => {}
+        _ if worker.has_others() => return yield_goroutine(),
+        _ => worker.slice.set(now),
+    }
+    if cancel::is_cancelled() {
+        cancel::unwind();
     }
 }
 
@@ -278,6 +297,7 @@ impl Worker {
             chain: Cell::new(0),
             turn: Cell::new(0),
             clock: Cell::new(park::now()),
+            slice: Cell::new(0),
             woken: Cell::new(false),
             deferred: Cell::new(false),
         }
@@ -385,10 +405,7 @@ impl Worker {
     fn find_runnable(&self) -> Found {
         let turn = self.turn.get().wrapping_add(1);
         self.turn.set(turn);
-        self.remote.turns.store(turn, Ordering::Relaxed);
-        if self.remote.is_stuck.load(Ordering::Relaxed) {
-            self.remote.is_stuck.store(false, Ordering::Relaxed);
-        }
+        self.remote.set_turn(turn);
         if turn % TURNS_PER_CLOCK == 0 {
             self.clock.set(park::now());
             self.run_timers();
@@ -415,7 +432,7 @@ impl Worker {
         let first = self.ready.borrow_mut().pop_front();
         match first {
             Some(g) => Found::G(g),
-            None => match self.take_fresh().or_else(|| self.steal()) {
+            None => match self.take_fresh().or_else(|| self.search()) {
                 Some(work) => Found::Work(work),
                 None => Found::Nothing,
             },
@@ -430,21 +447,45 @@ impl Worker {
         })
     }
 
-    /// What the injector has, or another worker has to spare.
-    fn steal(&self) -> Option<Work> {
-        if self.shared.is_shut_down() {
+    /// Looks for work elsewhere. What another worker has is taken if that is busy with it, or is with something else for
+    /// long; else it is about to start it itself, or to share it.
+    fn search(&self) -> Option<Work> {
+        let shared = &*self.shared;
+        if shared.is_shut_down() {
             return None;
         }
-        self.shared.injected(&self.fresh).or_else(|| {
-            self.shared
-                .others(self.remote)
-                .filter(|other| other.has_to_spare())
-                .find_map(|other| self.steal_from(other))
-        })
+        if let Some(work) = shared.injected(&self.fresh) {
+            return Some(work);
+        }
+        if !shared.start_searching() {
+            return None;
+        }
+        let seen: SmallVec<[_; 16]> = shared.others(self.remote).map(|other| (other, other.turn())).collect();
+        let (mut found, mut looks) = (None, 0);
+        let mut most = LOOKS;
+        while found.is_none() && looks < most && !self.remote.has_mail() && self.remote.mailbox.is_empty() {
+            std::hint::spin_loop();
+            looks += 1;
+            found = shared.injected(&self.fresh);
+            for (other, turn) in &seen {
+                let is_busy_with_it = other.turn() != *turn;
+                if found.is_none() && other.has_to_spare() && is_busy_with_it {
+                    found = self.steal_from(other);
+                } else if !other.stealer.is_empty() && !is_busy_with_it {
+                    most = PATIENT_LOOKS;
+                    if looks == most {
+                        found = self.steal_from(other);
+                    }
+                }
+            }
+        }
+        shared.stop_searching();
+        found
     }
 
     fn steal_from(&self, other: &Remote) -> Option<Work> {
-        until_known(|| other.stealer.steal_batch_and_pop(&self.fresh))
+        // Half of it, in one piece: those who were started one after the other will have to do with each other.
+        until_known(|| other.stealer.steal_batch_with_limit_and_pop(&self.fresh, usize::MAX))
             .or_else(|| until_known(|| other.mailbox.steal_batch_and_pop(&self.fresh)))
     }
 
@@ -595,6 +636,7 @@ impl Worker {
         // SAFETY: it lives here, and its record with it.
         let g = unsafe { &*g };
         self.current.set(g);
+        self.slice.set(0);
         let identity = self.identity.replace(&raw const g.identity);
         let outer = set_scheduler(Some(&SCHEDULER));
         // SAFETY: it is ours, and we are on the worker's own stack.
@@ -642,26 +684,9 @@ impl Worker {
         }
     }
 
-    /// There is nothing to run: looks for a while, then sleeps until somebody has something, or a timer is due.
+    /// There is nothing to run: sleeps until somebody has something, or a timer is due.
     fn stop(&self) {
         let shared = &*self.shared;
-        if shared.start_searching() {
-            let others = || shared.others(self.remote).map(|other| (other, other.turns.load(Ordering::Relaxed)));
-            let before: smallvec::SmallVec<[_; 16]> = others().collect();
-            let found = (0..LOOKS).any(|_| {
-                std::hint::spin_loop();
-                self.remote.has_mail() || shared.has_work(self.remote)
-            });
-            if !found {
-                // Who has done the same thing for so long is not about to start its next.
-                for (other, turns) in before {
-                    if !other.stealer.is_empty() && other.turns.load(Ordering::Relaxed) == turns {
-                        other.is_stuck.store(true, Ordering::Relaxed);
-                    }
-                }
-            }
-            shared.stop_searching();
-        }
         let next_timer = self.run_timers();
         self.remote.set_asleep(true);
         shared.begin_sleep();
