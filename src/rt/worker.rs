@@ -50,6 +50,9 @@ const LOOKS: u32 = 64;
 /// The same beside a worker that has fresh work and is busy with something else: some 100 us, in which whoever starts many
 /// goroutines comes to where the burst is shared in one piece.
 const PATIENT_LOOKS: u32 = 1000;
+/// Looks at the inbox before sleeping, of a worker to which a goroutine has come that way since it last slept: some 20 us.
+/// That is what waking it costs.
+const MAIL_LOOKS: u32 = 250;
 /// So long one goroutine may go on with operations that could have made it wait, in nanoseconds.
 const SLICE: u64 = 200_000;
 /// By so many residents workers may differ before a burst is shared.
@@ -127,6 +130,8 @@ pub(super) struct Worker {
     slice: Cell<u64>,
     /// It has slept since it last found work.
     woken: Cell<bool>,
+    /// A goroutine was readied elsewhere since it last looked for that in vain.
+    has_peers: Cell<bool>,
     /// Somebody is cancelled who could not be told from a neighbour that unwinds.
     deferred: Cell<bool>,
 }
@@ -299,6 +304,7 @@ impl Worker {
             clock: Cell::new(park::now()),
             slice: Cell::new(0),
             woken: Cell::new(false),
+            has_peers: Cell::new(false),
             deferred: Cell::new(false),
         }
     }
@@ -505,7 +511,10 @@ impl Worker {
         let mut mail = self.remote.read();
         for mail in mail.drain(..) {
             match mail {
-                Mail::Ready(ReadyG(g)) => self.ready.borrow_mut().push_back(g),
+                Mail::Ready(ReadyG(g)) => {
+                    self.ready.borrow_mut().push_back(g);
+                    self.has_peers.set(true);
+                }
                 Mail::Cancel { place, id } => self.cancel(place, id),
                 Mail::CancelScope(scope) => {
                     self.interrupt_all(|g| g.scope.as_ref().is_some_and(|its| Arc::ptr_eq(its, &scope)));
@@ -687,6 +696,14 @@ impl Worker {
     /// There is nothing to run: sleeps until somebody has something, or a timer is due.
     fn stop(&self) {
         let shared = &*self.shared;
+        if self.has_peers.replace(false) {
+            for _ in 0..MAIL_LOOKS {
+                if self.remote.has_mail() {
+                    return;
+                }
+                std::hint::spin_loop();
+            }
+        }
         let next_timer = self.run_timers();
         self.remote.set_asleep(true);
         shared.begin_sleep();
