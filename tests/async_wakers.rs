@@ -536,12 +536,13 @@ fn a_superfluous_waker_that_panics_when_dropped() {
     }
 }
 
-/// No waker is dropped while a channel is locked: the drop may use the channel. The wait of the first poll ends while its
-/// waker is being cloned, so that this clone is still there when the operation waits again.
+/// No waker is dropped while a channel is locked: the drop may use the channel. While the waker of the first poll is being
+/// cloned, its wait ends, or what it is about to wait for comes: so this clone is still there when the operation waits again.
 #[test]
 fn wakers_are_dropped_outside_the_lock() {
     for is_select in [false, true] {
-        let (tx, rx) = bounded(0);
+        // A receive clones its waker before it is queued.
+        let (tx, rx) = bounded(usize::from(!is_select));
         let (other, looked) = (rx.clone(), Arc::new(AtomicUsize::new(0)));
         let (free, mut is_first) = (looked.clone(), true);
         let spy = Spy::with(move |call| match call {
@@ -637,6 +638,29 @@ fn an_alarm_whose_waker_panics_when_dropped() {
         }
         drop(release);
     });
+}
+
+/// The same for a clone that is to take the place of another, and is superfluous since the wait ends while it is made.
+#[test]
+fn a_superfluous_waker_is_dropped_outside_the_lock() {
+    for kind in 0..5 {
+        let (tx, rx) = bounded(0);
+        let (_, mut receive) = receiving(&rx).into_iter().nth(kind).unwrap();
+        assert!(Spy::new().poll(receive.as_mut()).is_pending());
+        let (sender, other, looked) = (tx.clone(), rx.clone(), Arc::new(AtomicUsize::new(0)));
+        let free = looked.clone();
+        let superfluous = Spy::with(move |call| match call {
+            Cloned => sender.try_send(1).unwrap(),
+            Woken => {}
+            Dropped => {
+                let (other, (done, is_done)) = (other.clone(), mpsc::channel());
+                thread::spawn(move || done.send(other.drain().count()));
+                free.store(1 + usize::from(is_done.recv_timeout(LONG).is_ok()), Ordering::Relaxed);
+            }
+        });
+        assert!(superfluous.poll(receive.as_mut()).is_ready());
+        assert_eq!(looked.load(Ordering::Relaxed), 2, "receive {kind}; 1: dropped under the lock");
+    }
 }
 
 /// Of two wakers that are in one place, the one after the other, the second is another one, though it looks the same.

@@ -462,27 +462,34 @@ impl<'a, T> Future for ReserveFut<'a, T> {
         let op = &raw mut this.op;
         // SAFETY: pinned, and always with this channel.
         let promised = unsafe {
-            let mut done = None;
+            let mut promised = None;
             if (*op).is_queued() {
                 match Op::poll_queued(op, chan, cx) {
                     Poll::Pending => return Poll::Pending,
-                    Poll::Ready(end) => done = Some(end),
+                    Poll::Ready(done) => promised = Promised::by(done.outcome, (*op).number()),
                 }
             }
+            // Whether it will have to wait, the first round finds.
+            let mut dozes = false;
             loop {
-                if let Some(promised) = done.and_then(|done| Promised::by(done.outcome, (*op).number())) {
+                if let Some(promised) = promised {
                     break promised;
                 }
                 let mut c = chan.lock_in_turn();
-                if let Some(promised) = c.promise(std::ptr::null()) {
-                    break promised;
+                promised = c.promise(std::ptr::null());
+                if promised.is_some() {
+                    continue;
                 }
-                c.queue_sender(Op::begin(op, true));
-                let owed = c.leave(Ended::NOBODY);
-                match Op::sleep(op, chan, owed, cx) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(end) => done = Some(end),
+                if !dozes {
+                    c.leave_quietly();
+                    Op::doze(op, true, cx);
+                    dozes = true;
+                    continue;
                 }
+                c.queue_sender(Op::sudog(op));
+                c.leave(Ended::NOBODY).fire();
+                chan.register();
+                return Poll::Pending;
             }
         };
         Poll::Ready(match promised {
@@ -537,14 +544,10 @@ impl<T> Future for ClosedFut<'_, T> {
         let op = &raw mut this.op;
         // SAFETY: pinned, and always with this channel.
         unsafe {
-            let polled = if (*op).is_queued() {
-                Op::poll_queued(op, chan, cx)
-            } else if !chan.is_closed() && chan.watch(&*Op::begin(op, false)) {
-                Op::sleep(op, chan, crate::park::Ready::NOBODY, cx)
-            } else {
-                return Poll::Ready(());
-            };
-            polled.map(|_| ())
+            if (*op).is_queued() {
+                return Op::poll_queued(op, chan, cx).map(|_| ());
+            }
+            if !chan.is_closed() && Op::watch(op, chan, cx) { Poll::Pending } else { Poll::Ready(()) }
         }
     }
 }

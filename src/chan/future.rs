@@ -4,22 +4,28 @@
 //! itself when it is first polled and cannot be done at once, and from then on is a waiter as any other: a thread that
 //! sends writes straight into the future of the task that receives.
 //!
+//! Most polls find a value, or a slot, or that the wait has ended: that much is inlined, and everything else is not. A poll
+//! that looks as if it will have to wait clones its waker, which is foreign code, before it takes the lock; so it is asleep
+//! when it is queued, and one locked section is all there is. If it does not have to wait after all, the clone stays in the
+//! future until that is dropped.
+//!
 //! Cancel safety, by dropping: a receive that had been handed a value gives it back, to the next receiver or to the
 //! channel, as the next value to be received. A send that had been taken has happened; one that had not drops its value.
 
 use super::hchan::{Hchan, Refusal};
 use super::ring::Block;
-use super::section::{Batch, Ended, Locked, RecvNow, SendNow};
+use super::section::{Batch, CLOSED, Ended, Locked, READABLE, RecvNow, SendNow, State, WRITABLE};
 use super::waitq::{List, Sudog};
 use super::{Flavor, Receiver, RecvError, SendError, Sender, fire_beside};
-use crate::park::{Alarm, Done, Outcome, Ready, Reason, Wait};
+use crate::park::{Alarm, Done, Outcome, Reason, Wait};
+use crate::primitive::Guard;
 use std::fmt;
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ops::Deref;
 use std::panic::Location;
 use std::pin::Pin;
 use std::ptr;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 /// A handle, borrowed or owned.
@@ -61,7 +67,7 @@ pub(super) struct Op<T> {
 }
 
 /// What came of polling an operation.
-type Polled = Poll<Result<Ready, Refusal>>;
+type Polled = Poll<Result<(), Refusal>>;
 
 impl<S> Op<S> {
     pub(super) fn new(reason: Reason, at: &'static Location<'static>, slot: MaybeUninit<S>) -> Self {
@@ -80,98 +86,103 @@ impl<S> Op<S> {
         this
     }
 
+    /// Queues a watcher's operation, unless what it watches for is there. True if it is queued.
+    ///
+    /// # Safety
+    /// `this` is the caller's alone, and pinned.
+    pub(super) unsafe fn watch<T>(this: *mut Self, chan: &Hchan<T>, cx: &Context<'_>) -> bool {
+        // SAFETY: the caller's contract.
+        unsafe {
+            Self::doze(this, false, cx);
+            (*this).sg.queued = chan.watch(&raw const (*this).sg);
+            if (*this).sg.queued {
+                chan.register();
+            }
+            (*this).sg.queued
+        }
+    }
+
     /// Is the operation on its way?
     pub(super) fn is_queued(&self) -> bool {
         self.sg.queued
     }
 
-    /// Prepares a wait that may be queued now.
+    /// Before the lock is taken: the operation may have to wait, and will be asleep from the start if it does. Once per poll
+    /// is enough. A lazy sender has no value before its wait has ended.
     ///
     /// # Safety
     /// `this` is the caller's alone, and pinned.
-    pub(super) unsafe fn begin(this: *mut Self, lazy: bool) -> *const Sudog {
+    pub(super) unsafe fn doze(this: *mut Self, lazy: bool, cx: &Context<'_>) {
         // SAFETY: the caller's contract.
         unsafe {
-            let (reason, at) = ((*this).wait.reason(), (*this).wait.location());
-            (*this).wait = Wait::new(reason, at);
+            (*this).wait.doze(cx.waker());
             let elem = if lazy { ptr::null_mut() } else { (&raw mut (*this).slot).cast() };
-            let interest = (*this).sg.interest;
-            (*this).sg = Sudog::new(&raw const (*this).wait, 0, elem);
+            (*this).sg.put(&raw const (*this).wait, elem);
             (*this).sg.polled = lazy;
-            (*this).sg.interest = interest;
-            &raw const (*this).sg
         }
     }
 
-    /// The operation is queued, and its section left: falls asleep, or finds that it is over.
-    ///
-    /// # Safety
-    /// `this` is pinned and the caller's; it was queued on `chan`.
-    pub(super) unsafe fn sleep<T>(this: *mut Self, chan: &Hchan<T>, owed: Ready, cx: &Context<'_>) -> Poll<Done> {
-        // SAFETY: the caller's contract.
-        unsafe { (*this).sg.queued = true };
-        owed.fire();
-        chan.register();
-        // SAFETY: others only touch the atomics and cells of the wait.
-        unsafe { Self::fall_asleep(this, cx.waker().clone()) }
+    /// Does nobody know of it, and is no waker in it?
+    #[inline]
+    fn is_idle(&self) -> bool {
+        !self.sg.queued && !self.wait.is_asleep()
     }
 
+    /// The sudog, to be queued in the section that the caller is in.
+    ///
     /// # Safety
-    /// As for [`sleep`](Self::sleep); it is queued, and not asleep.
-    unsafe fn fall_asleep(this: *mut Self, waker: Waker) -> Poll<Done> {
+    /// As for [`doze`](Self::doze); it dozes, with the waker of this poll.
+    pub(super) unsafe fn sudog(this: *mut Self) -> *const Sudog {
         // SAFETY: the caller's contract.
         unsafe {
-            let Some(done) = (*this).wait.fall_asleep_as_task(waker) else { return Poll::Pending };
-            // Ended meanwhile, so the operation is the owner's alone. Should the drop panic, it is known to be queued.
-            drop((*this).wait.take_waker());
-            (*this).sg.queued = false;
-            Poll::Ready(done)
+            (*this).sg.queued = true;
+            &raw const (*this).sg
         }
     }
 
     /// A queued operation is polled again.
     ///
     /// # Safety
-    /// As for [`sleep`](Self::sleep).
+    /// `this` is pinned and the caller's; it was queued on `chan`.
+    #[inline]
     pub(super) unsafe fn poll_queued<T>(this: *mut Self, chan: &Hchan<T>, cx: &Context<'_>) -> Poll<Done> {
-        // SAFETY: the caller's contract.
-        let wait = unsafe { &(*this).wait };
-        if wait.is_awake() {
-            // SAFETY: the caller's contract.
-            return unsafe { Self::fall_asleep(this, cx.waker().clone()) };
+        // SAFETY: the caller's contract; others only touch the atomics and cells of the wait.
+        unsafe {
+            let done = (*this).wait.done().or_else(|| Self::keep_waker(&raw const (*this).sg, &(*this).wait, chan, cx));
+            match done {
+                None => Poll::Pending,
+                Some(done) => {
+                    (*this).sg.queued = false;
+                    Poll::Ready(done)
+                }
+            }
         }
-        let mut clone = None;
-        let done = loop {
-            if let Some(done) = wait.done() {
-                break done;
+    }
+
+    /// Polled again while it waits: sees to it that the waker is this one. `Some` if the wait has ended meanwhile.
+    ///
+    /// # Safety
+    /// As for [`poll_queued`](Self::poll_queued).
+    #[cold]
+    unsafe fn keep_waker<T>(sg: *const Sudog, wait: &Wait, chan: &Hchan<T>, cx: &Context<'_>) -> Option<Done> {
+        if wait.is_woken_by(cx.waker()) {
+            return None;
+        }
+        let waker = cx.waker().clone();
+        let c = chan.lock();
+        // SAFETY: the sudog is the caller's. Linked, it is not done, and who would end it needs the lock that we have.
+        unsafe {
+            if (*sg).list() != List::None {
+                let old = wait.change_waker(waker);
+                c.leave_quietly();
+                drop(old);
+                return None;
             }
-            let c = chan.lock();
-            // SAFETY: linked, so not done, and who would end it needs the lock that we have.
-            unsafe {
-                if (*this).sg.list() == List::None {
-                    // Who unlinked it has ended it in that section.
-                    c.leave_quietly();
-                    continue;
-                }
-                if wait.is_woken_by(cx.waker()) {
-                    c.leave_quietly();
-                    return Poll::Pending;
-                }
-                if let Some(waker) = clone.take() {
-                    let old = wait.change_waker(waker);
-                    c.leave_quietly();
-                    drop(old);
-                    return Poll::Pending;
-                }
-            }
-            c.leave_quietly();
-            clone = Some(cx.waker().clone());
-        };
-        // Should the drop panic, the operation is known to be queued.
-        drop(clone);
-        // SAFETY: the wait is over.
-        unsafe { (*this).sg.queued = false };
-        Poll::Ready(done)
+        }
+        c.leave_quietly();
+        drop(waker);
+        // Who unlinked it has ended it in that section.
+        wait.done()
     }
 
     /// Takes the operation off its queue, if it is on one: how it had ended, if it had. Then the owner's alone.
@@ -192,137 +203,199 @@ impl<S> Op<S> {
 }
 
 impl<T> Op<T> {
-    /// Polls a receive. If it succeeds, the slot holds a value.
+    /// Polls a receive.
     ///
     /// # Safety
     /// `this` is pinned and the caller's, and always polled with this channel.
-    pub(super) unsafe fn poll_recv(this: *mut Self, chan: &Hchan<T>, cx: &Context<'_>) -> Polled {
-        // SAFETY: the caller's contract, here and below; the room is the operation's.
+    #[inline]
+    pub(super) unsafe fn poll_recv(this: *mut Self, chan: &Hchan<T>, cx: &Context<'_>) -> Poll<Result<T, Refusal>> {
+        // SAFETY: the caller's contract, here and below; the room is the operation's until it is queued.
         unsafe {
-            let mut done = None;
+            let room = (*this).slot.as_mut_ptr();
+            let mut guard = None;
             if (*this).sg.queued {
                 match Self::poll_queued(this, chan, cx) {
                     Poll::Pending => return Poll::Pending,
-                    Poll::Ready(end) => done = Some(end),
+                    Poll::Ready(Done { outcome: Outcome::Completed, .. }) => return Poll::Ready(Ok(room.read())),
+                    Poll::Ready(Done { outcome: Outcome::Closed, .. }) => return Poll::Ready(Err(Refusal::Closed)),
+                    Poll::Ready(_) => {}
                 }
+            } else if chan.word() & READABLE != 0 {
+                let mut state = chan.lock.lock();
+                if let Some(block) = state.pop_quickly(chan, room) {
+                    drop(state);
+                    drop(block);
+                    return Poll::Ready(Ok(room.read()));
+                }
+                guard = Some(state);
             }
-            loop {
-                match done.map(|done| done.outcome) {
-                    Some(Outcome::Completed) => return Poll::Ready(Ok(Ready::NOBODY)),
-                    Some(Outcome::Closed) => return Poll::Ready(Err(Refusal::Closed)),
-                    _ => {}
-                }
-                match Self::start_recv(this, chan, cx) {
-                    Ok(polled) => return polled,
-                    Err(end) => done = Some(end),
-                }
-            }
+            Self::start_recv(this, chan, guard, cx).map(|received| received.map(|()| room.read()))
         }
     }
 
-    /// A receive that is not queued: does it, or queues it. `Err`: it was queued and has ended.
-    unsafe fn start_recv(this: *mut Self, chan: &Hchan<T>, cx: &Context<'_>) -> Result<Polled, Done> {
+    /// A receive that is not queued: does it, or queues it. The caller may have the lock. If it succeeds, the slot holds a
+    /// value.
+    #[inline(never)]
+    unsafe fn start_recv<'a>(
+        this: *mut Self,
+        chan: &'a Hchan<T>,
+        mut guard: Option<Guard<'a, State<T>>>,
+        cx: &Context<'_>,
+    ) -> Polled {
         // SAFETY: the operation is the owner's alone until it is queued.
         unsafe {
             let room = (*this).slot.as_mut_ptr();
-            if chan.is_drained() {
-                return Ok(Poll::Ready(Err(Refusal::Closed)));
-            }
-            let mut state = chan.lock.lock();
-            if let Some(block) = state.pop_quickly(chan, room) {
-                drop(state);
-                drop(block);
-                return Ok(Poll::Ready(Ok(Ready::NOBODY)));
-            }
-            let mut c = Locked::of(chan, state);
-            let ended = match c.recv_now(room, false) {
-                RecvNow::Got(_, ended) => return Ok(Poll::Ready(Ok(c.leave(ended)))),
-                RecvNow::Closed => return Ok(Poll::Ready(Err(Refusal::Closed))),
-                RecvNow::Empty => {
-                    c.queue_receiver(Self::begin(this, false));
-                    Ended::NOBODY
+            let mut dozes = false;
+            loop {
+                let mut c = match guard.take() {
+                    Some(state) => Locked::of(chan, state),
+                    None => {
+                        if chan.is_drained() {
+                            return Poll::Ready(Err(Refusal::Closed));
+                        }
+                        Self::doze(this, false, cx);
+                        dozes = true;
+                        chan.lock()
+                    }
+                };
+                if !dozes && c.recv_may_wait() {
+                    c.leave_quietly();
+                    continue;
                 }
-                RecvNow::Lazy(sender) => c.pair_arriving(Self::begin(this, false), sender),
-            };
-            let owed = c.leave(ended);
-            match Self::sleep(this, chan, owed, cx) {
-                Poll::Pending => Ok(Poll::Pending),
-                Poll::Ready(done) => Err(done),
+                let ended = match c.recv_now(room, false) {
+                    RecvNow::Got(_, ended) => {
+                        fire_beside(c.leave(ended), room);
+                        return Poll::Ready(Ok(()));
+                    }
+                    RecvNow::Closed => return Poll::Ready(Err(Refusal::Closed)),
+                    RecvNow::Empty => {
+                        c.queue_receiver(Self::sudog(this));
+                        Ended::NOBODY
+                    }
+                    RecvNow::Lazy(sender) => c.pair_arriving(Self::sudog(this), sender),
+                };
+                c.leave(ended).fire();
+                chan.register();
+                return Poll::Pending;
             }
         }
     }
 
-    /// Polls a send of the value in the slot. If it succeeds, the value has been moved out.
+    /// Polls a send of the value in the slot. If it succeeds, the value has been moved out, and the operation is spent.
     ///
     /// # Safety
     /// `this` is pinned and the caller's, holds a value, and is always polled with this channel.
+    #[inline]
     pub(super) unsafe fn poll_send(this: *mut Self, chan: &Hchan<T>, cx: &Context<'_>) -> Polled {
-        // SAFETY: the caller's contract, here and below; the value is the operation's.
+        // SAFETY: the caller's contract, here and below; the value is the operation's until it is queued.
         unsafe {
-            let done = if (*this).sg.queued {
-                Self::poll_queued(this, chan, cx)
-            } else {
-                match Self::start_send(this, chan, cx) {
-                    Ok(polled) => return polled,
-                    Err(done) => Poll::Ready(done),
+            let mut guard = None;
+            if (*this).sg.queued {
+                return Self::poll_queued(this, chan, cx).map(|done| match done.outcome {
+                    Outcome::Completed => {
+                        (*this).sg.spent = true;
+                        Ok(())
+                    }
+                    _ => Err(Refusal::Closed),
+                });
+            }
+            if chan.word() & WRITABLE != 0 {
+                let mut state = chan.lock.lock();
+                if state.push_quickly(chan, (*this).slot.as_ptr()) {
+                    drop(state);
+                    (*this).sg.spent = true;
+                    return Poll::Ready(Ok(()));
                 }
-            };
-            done.map(|done| match done.outcome {
-                Outcome::Completed => Ok(Ready::NOBODY),
-                _ => Err(Refusal::Closed),
-            })
+                guard = Some(state);
+            }
+            Self::start_send(this, chan, guard, cx)
         }
     }
 
     /// As [`start_recv`](Self::start_recv), for a send.
-    unsafe fn start_send(this: *mut Self, chan: &Hchan<T>, cx: &Context<'_>) -> Result<Polled, Done> {
+    #[inline(never)]
+    unsafe fn start_send<'a>(
+        this: *mut Self,
+        chan: &'a Hchan<T>,
+        mut guard: Option<Guard<'a, State<T>>>,
+        cx: &Context<'_>,
+    ) -> Polled {
         // SAFETY: the operation is the owner's alone until it is queued.
         unsafe {
-            let elem = (*this).slot.as_mut_ptr();
-            let mut spare = None;
-            if chan.is_closed() {
-                return Ok(Poll::Ready(Err(Refusal::Closed)));
-            }
-            let mut state = chan.lock.lock();
-            if state.push_quickly(chan, elem) {
-                return Ok(Poll::Ready(Ok(Ready::NOBODY)));
-            }
-            let mut c = Locked::of(chan, state);
+            let (mut spare, mut dozes) = (None, false);
             loop {
-                match c.send_now(elem, &mut spare) {
-                    SendNow::Sent(ended) => return Ok(Poll::Ready(Ok(c.leave(ended)))),
-                    SendNow::Closed => return Ok(Poll::Ready(Err(Refusal::Closed))),
+                let mut c = match guard.take() {
+                    Some(state) => Locked::of(chan, state),
+                    None => {
+                        let word = chan.word();
+                        if word & CLOSED != 0 {
+                            return Poll::Ready(Err(Refusal::Closed));
+                        }
+                        if word & WRITABLE == 0 && !dozes {
+                            Self::doze(this, false, cx);
+                            dozes = true;
+                        }
+                        chan.lock()
+                    }
+                };
+                match c.send_now((*this).slot.as_ptr(), &mut spare) {
+                    SendNow::Sent(ended) => {
+                        let ready = c.leave(ended);
+                        (*this).sg.spent = true;
+                        ready.fire();
+                        return Poll::Ready(Ok(()));
+                    }
+                    SendNow::Closed => return Poll::Ready(Err(Refusal::Closed)),
                     SendNow::NoBlock(cap) => {
                         drop(c);
                         spare = Some(Block::new(cap));
                     }
                     SendNow::Crowded => chan.settle_and_leave(c, Batch::new()),
+                    SendNow::Full if !dozes => {
+                        c.leave_quietly();
+                        Self::doze(this, false, cx);
+                        dozes = true;
+                    }
                     SendNow::Full => {
-                        c.queue_sender(Self::begin(this, false));
-                        let owed = c.leave(Ended::NOBODY);
-                        return match Self::sleep(this, chan, owed, cx) {
-                            Poll::Pending => Ok(Poll::Pending),
-                            Poll::Ready(done) => Err(done),
-                        };
+                        c.queue_sender(Self::sudog(this));
+                        c.leave(Ended::NOBODY).fire();
+                        chan.register();
+                        return Poll::Pending;
                     }
                 }
-                c = chan.lock();
             }
         }
     }
 
-    /// Gives a receive up: a value that it was handed goes back.
+    /// Gives a send up: the value comes back, unless it has been taken meanwhile.
+    ///
+    /// # Safety
+    /// As for [`poll_send`](Self::poll_send).
+    unsafe fn give_up_send(this: *mut Self, chan: Option<&Hchan<T>>) -> Result<(), (Refusal, T)> {
+        // SAFETY: the caller's contract. Then the operation is ours alone, and if it was not completed, the slot holds the
+        // value still.
+        unsafe {
+            let outcome = chan.and_then(|chan| Self::withdraw(this, chan));
+            (*this).sg.spent = true;
+            match outcome {
+                Some(Outcome::Completed) => Ok(()),
+                Some(Outcome::Closed) => Err((Refusal::Closed, (*this).slot.assume_init_read())),
+                _ => Err((Refusal::Blocked, (*this).slot.assume_init_read())),
+            }
+        }
+    }
+
+    /// Gives a queued receive up: a value that it was handed goes back.
     ///
     /// # Safety
     /// As for [`poll_recv`](Self::poll_recv).
-    pub(super) unsafe fn cancel_recv(this: *mut Self, chan: &Hchan<T>) {
+    #[cold]
+    unsafe fn cancel_recv(this: *mut Self, chan: &Hchan<T>) {
         // SAFETY: the caller's contract.
         unsafe {
-            if (*this).sg.queued {
-                (*this).sg.queued = false;
-                // What had happened is undone.
-                let _ = chan.cancel_recv(&raw const (*this).sg);
-            }
+            (*this).sg.queued = false;
+            // What had happened is undone.
+            let _ = chan.cancel_recv(&raw const (*this).sg);
         }
     }
 }
@@ -335,8 +408,8 @@ impl<T> Op<T> {
 /// one, before all others. A future that is not polled keeps such a value as long as it lives.
 #[must_use = "futures do nothing unless they are polled"]
 pub struct RecvFut<'a, T> {
-    what: What<T>,
-    receiver: Handle<'a, Receiver<T>>,
+    what: ManuallyDrop<What<T>>,
+    receiver: ManuallyDrop<Handle<'a, Receiver<T>>>,
 }
 
 /// How a receiver is waited for.
@@ -354,8 +427,8 @@ enum What<T> {
 /// To keep the value, await a [`reserve`](Sender::reserve) and send then.
 #[must_use = "futures do nothing unless they are polled"]
 pub struct SendFut<'a, T> {
-    op: Op<T>,
-    sender: Handle<'a, Sender<T>>,
+    op: ManuallyDrop<Op<T>>,
+    sender: ManuallyDrop<Handle<'a, Sender<T>>>,
 }
 
 // SAFETY: a future owns its value and its handle; the pointers in its sudog lead to itself, and are used by others under the
@@ -372,10 +445,10 @@ impl<'a, T> RecvFut<'a, T> {
     pub(super) fn new(receiver: Handle<'a, Receiver<T>>, at: &'static Location<'static>) -> Self {
         let what = match &receiver.flavor {
             Flavor::Timer(_) => What::Timer(None),
-            Flavor::Chan(_) => What::Op(Op::new(Reason::ChanReceive, at, MaybeUninit::uninit())),
-            Flavor::Never => What::Op(Op::new(Reason::ChanReceiveNil, at, MaybeUninit::uninit())),
+            // Where nothing ever comes nobody queues, so no reason is ever told.
+            Flavor::Chan(_) | Flavor::Never => What::Op(Op::new(Reason::ChanReceive, at, MaybeUninit::uninit())),
         };
-        Self { what, receiver }
+        Self { what: ManuallyDrop::new(what), receiver: ManuallyDrop::new(receiver) }
     }
 
     /// The receiver.
@@ -393,19 +466,10 @@ impl<'a, T> RecvFut<'a, T> {
     pub(super) fn poll_recv(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, Refusal>> {
         // SAFETY: nothing is moved out.
         let this = unsafe { self.get_unchecked_mut() };
-        match (&mut this.what, &this.receiver.flavor) {
+        match (&mut *this.what, &this.receiver.flavor) {
             (What::Op(op), Flavor::Chan(chan)) => {
-                let op = &raw mut *op;
                 // SAFETY: pinned, and always with this channel.
-                unsafe { Op::poll_recv(op, chan, cx) }.map(|received| {
-                    let ready = received?;
-                    // SAFETY: the slot holds a value.
-                    unsafe {
-                        let slot = &raw mut (*op).slot;
-                        fire_beside(ready, slot.cast::<T>());
-                        Ok((*slot).assume_init_read())
-                    }
-                })
+                unsafe { Op::poll_recv(&raw mut *op, chan, cx) }
             }
             (What::Timer(alarm), Flavor::Timer(timer)) => {
                 let Some(due) = timer.take(Instant::now()) else {
@@ -428,7 +492,7 @@ impl<'a, T> RecvFut<'a, T> {
     pub(super) fn give_up(self: Pin<&mut Self>) -> Result<T, Refusal> {
         // SAFETY: nothing is moved out.
         let this = unsafe { self.get_unchecked_mut() };
-        let (What::Op(op), Some(chan)) = (&mut this.what, this.receiver.chan()) else { return Err(Refusal::Blocked) };
+        let (What::Op(op), Some(chan)) = (&mut *this.what, this.receiver.chan()) else { return Err(Refusal::Blocked) };
         let op = &raw mut *op;
         // SAFETY: pinned, and always polled with this channel; completed, it holds a value.
         unsafe {
@@ -437,7 +501,7 @@ impl<'a, T> RecvFut<'a, T> {
                 Some(Outcome::Closed) => Err(Refusal::Closed),
                 _ => {
                     // Here, because the next poll would drop it under the lock.
-                    drop((*op).wait.take_waker());
+                    drop((*op).wait.take_waiter());
                     Err(Refusal::Blocked)
                 }
             }
@@ -454,23 +518,47 @@ impl<T> Future for RecvFut<'_, T> {
 }
 
 impl<T> Drop for RecvFut<'_, T> {
+    #[inline]
     fn drop(&mut self) {
-        if let (What::Op(op), Some(chan)) = (&mut self.what, self.receiver.chan()) {
-            // SAFETY: always polled with this channel; pinned if it was ever polled.
-            unsafe { Op::cancel_recv(&raw mut *op, chan) };
+        // Nearly always there is nothing to drop, which two looks tell.
+        if !matches!((&*self.what, &*self.receiver), (What::Op(op), Handle::Borrowed(_)) if op.is_idle()) {
+            self.drop_all();
         }
+    }
+}
+
+impl<T> RecvFut<'_, T> {
+    #[cold]
+    fn drop_all(&mut self) {
+        let receiver = InPlace(&mut self.receiver);
+        let what = InPlace(&mut self.what);
+        if let (What::Op(op), Some(chan)) = (&mut **what.0, receiver.0.chan()) {
+            if op.sg.queued {
+                // SAFETY: always polled with this channel; pinned, since it was polled.
+                unsafe { Op::cancel_recv(&raw mut *op, chan) };
+            }
+        }
+    }
+}
+
+/// Drops a field where it is, also when something else panics.
+struct InPlace<'f, F>(&'f mut ManuallyDrop<F>);
+
+impl<F> Drop for InPlace<'_, F> {
+    fn drop(&mut self) {
+        // SAFETY: its owner is being dropped, and leaves it to us.
+        unsafe { ManuallyDrop::drop(self.0) };
     }
 }
 
 impl<'a, T> SendFut<'a, T> {
     pub(super) fn new(sender: Handle<'a, Sender<T>>, value: Option<T>, at: &'static Location<'static>) -> Self {
-        let reason = if sender.hchan().is_some() { Reason::ChanSend } else { Reason::ChanSendNil };
-        let mut op = Op::new(reason, at, MaybeUninit::uninit());
+        let mut op = Op::new(Reason::ChanSend, at, MaybeUninit::uninit());
         op.sg.spent = value.is_none();
         if let Some(value) = value {
             op.slot.write(value);
         }
-        Self { op, sender }
+        Self { op: ManuallyDrop::new(op), sender: ManuallyDrop::new(sender) }
     }
 
     /// The sender.
@@ -507,18 +595,14 @@ impl<'a, T> SendFut<'a, T> {
         let this = unsafe { self.get_unchecked_mut() };
         assert!(!this.op.sg.spent, "polled after it has sent");
         let Some(chan) = this.sender.hchan() else { return Poll::Pending };
-        let op = &raw mut this.op;
-        // SAFETY: pinned, and always with this channel; there is a value.
+        let op = &raw mut *this.op;
+        // SAFETY: pinned, and always with this channel; there is a value, which is still there if it was refused.
         unsafe {
             Op::poll_send(op, chan, cx).map(|sent| {
-                (*op).sg.spent = true;
-                match sent {
-                    Ok(ready) => {
-                        ready.fire();
-                        Ok(())
-                    }
-                    Err(_) => Err((*op).slot.assume_init_read()),
-                }
+                sent.map_err(|_| {
+                    (*op).sg.spent = true;
+                    (*op).slot.assume_init_read()
+                })
             })
         }
     }
@@ -527,21 +611,8 @@ impl<'a, T> SendFut<'a, T> {
     pub(super) fn give_up(self: Pin<&mut Self>) -> Result<(), (Refusal, T)> {
         // SAFETY: nothing is moved out but the value, which is not pinned.
         let this = unsafe { self.get_unchecked_mut() };
-        let op = &raw mut this.op;
-        let outcome = match this.sender.hchan() {
-            // SAFETY: pinned, and always polled with this channel.
-            Some(chan) => unsafe { Op::withdraw(op, chan) },
-            None => None,
-        };
-        // SAFETY: the operation is ours alone now; if it was not completed, the slot holds the value still.
-        unsafe {
-            (*op).sg.spent = true;
-            match outcome {
-                Some(Outcome::Completed) => Ok(()),
-                Some(Outcome::Closed) => Err((Refusal::Closed, (*op).slot.assume_init_read())),
-                _ => Err((Refusal::Blocked, (*op).slot.assume_init_read())),
-            }
-        }
+        // SAFETY: pinned, and always polled with this channel.
+        unsafe { Op::give_up_send(&raw mut *this.op, this.sender.hchan()) }
     }
 }
 
@@ -554,10 +625,23 @@ impl<T> Future for SendFut<'_, T> {
 }
 
 impl<T> Drop for SendFut<'_, T> {
+    #[inline]
     fn drop(&mut self) {
-        if !self.op.sg.spent {
-            // SAFETY: it is dropped where it is pinned.
-            drop(unsafe { Pin::new_unchecked(self) }.give_up());
+        // As for a receive; a value that was not sent is never idle.
+        if !(self.op.sg.spent && self.op.is_idle() && matches!(*self.sender, Handle::Borrowed(_))) {
+            self.drop_all();
+        }
+    }
+}
+
+impl<T> SendFut<'_, T> {
+    #[cold]
+    fn drop_all(&mut self) {
+        let sender = InPlace(&mut self.sender);
+        let op = InPlace(&mut self.op);
+        if !op.0.sg.spent {
+            // SAFETY: it is dropped where it is pinned, and always polled with this channel.
+            drop(unsafe { Op::give_up_send(&raw mut **op.0, sender.0.hchan()) });
         }
     }
 }

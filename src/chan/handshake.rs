@@ -224,9 +224,10 @@ impl<T> Hchan<T> {
     ///
     /// # Safety
     /// `sg` stays where it is until its wait is done or withdrawn.
-    pub(crate) unsafe fn watch(&self, sg: &Sudog) -> bool {
+    pub(crate) unsafe fn watch(&self, sg: *const Sudog) -> bool {
         let mut c = self.lock();
-        if c.summary(self.cap) & u64::from(sg.interest) != 0 {
+        // SAFETY: the caller's contract.
+        if c.summary(self.cap) & u64::from(unsafe { (*sg).interest }) != 0 {
             return false;
         }
         // SAFETY: the caller's contract.

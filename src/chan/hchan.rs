@@ -178,7 +178,7 @@ impl<T> Hchan<T> {
     ///
     /// # Safety
     /// `elem` points to a value. If this returns `Ok`, the value has been moved out.
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn chansend(
         &self,
         elem: *mut T,
@@ -200,6 +200,17 @@ impl<T> Hchan<T> {
         } else if self.cap != UNBOUNDED {
             park::spend();
         }
+        // SAFETY: the caller's contract.
+        unsafe { self.chansend_locked(elem, patience, at) }
+    }
+
+    #[inline(never)]
+    unsafe fn chansend_locked(
+        &self,
+        elem: *mut T,
+        patience: Patience,
+        at: &'static Location<'static>,
+    ) -> Result<Ready, Refusal> {
         let mut state = self.lock.lock();
         // SAFETY: the value is the caller's to give away.
         if unsafe { state.push_quickly(self, elem) } {
@@ -210,6 +221,7 @@ impl<T> Hchan<T> {
     }
 
     #[cold]
+    #[inline(never)]
     unsafe fn chansend_slow<'a>(
         &'a self,
         mut c: Locked<'a, T>,
@@ -301,6 +313,7 @@ impl<T> Hchan<T> {
     }
 
     #[cold]
+    #[inline(never)]
     unsafe fn chanrecv_slow<'a>(
         &'a self,
         mut c: Locked<'a, T>,

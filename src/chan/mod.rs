@@ -12,6 +12,7 @@ mod golang;
 pub(crate) mod handshake;
 pub(crate) mod hchan;
 mod iter;
+mod litter;
 mod many;
 mod receiver;
 pub(crate) mod registry;
@@ -76,7 +77,7 @@ use crate::primitive::{Arc, AtomicUsize, Ordering};
 use arm::Target;
 use hchan::{Hchan, Patience, Refusal, UNBOUNDED};
 use std::fmt;
-use std::panic::{Location, RefUnwindSafe, UnwindSafe};
+use std::panic::{AssertUnwindSafe, Location, RefUnwindSafe, UnwindSafe, catch_unwind};
 use timer::Timer;
 
 /// Makes a channel without a capacity: sends never wait.
@@ -458,12 +459,16 @@ fn nobody_comes(reason: Reason, patience: Patience, at: &'static Location<'stati
 /// There is a value, and if this unwinds, it is gone.
 #[inline]
 unsafe fn fire_beside<T>(ready: Ready, value: *mut T) {
-    if !ready.is_nobody() {
-        let panic = ready.try_fire();
-        if !panic.is_nobody() {
+    struct Beside<T>(*mut T);
+    impl<T> Drop for Beside<T> {
+        fn drop(&mut self) {
+            // Should the value's drop panic as well: one panic is enough, and two would abort.
             // SAFETY: the caller's contract.
-            unsafe { std::ptr::drop_in_place(value) };
-            panic.fire();
+            let second = catch_unwind(AssertUnwindSafe(|| unsafe { std::ptr::drop_in_place(self.0) }));
+            std::mem::forget(second);
         }
     }
+    let beside = Beside(value);
+    ready.fire();
+    std::mem::forget(beside);
 }

@@ -5,7 +5,8 @@
 //! [`Locked::settle`] is the one function that restores I2 and I3 (I10).
 
 use super::hchan::Hchan;
-use super::returned::{Node, Returned};
+use super::litter::Litter;
+use super::returned::Returned;
 use super::ring::{Block, Ring};
 use super::waitq::{List, Sudog, WaitQ};
 use crate::park::{Outcome, Readies, Ready, Wait};
@@ -49,6 +50,7 @@ pub(super) struct State<T> {
     pub(super) pairs: WaitQ,
     /// Counts pairs.
     tickets: u64,
+    litter: Litter<T>,
 }
 
 // SAFETY: a `State` owns its values; the sudogs that it points to belong to waits whose owners stay until they are
@@ -70,6 +72,7 @@ impl<T> State<T> {
             recvq: WaitQ::new(List::Receivers),
             pairs: WaitQ::new(List::Pairs),
             watchers: WaitQ::new(List::Watchers),
+            litter: Litter::new(),
         }
     }
 
@@ -96,7 +99,7 @@ impl<T> State<T> {
         }
         // SAFETY: there is room.
         unsafe { self.buf.push(elem) };
-        self.publish(chan);
+        self.publish_word(chan, self.quick_summary(chan.cap));
         true
     }
 
@@ -113,7 +116,7 @@ impl<T> State<T> {
         self.handoffs += 1;
         // SAFETY: there is a value.
         let block = unsafe { self.buf.pop(room) };
-        self.publish(chan);
+        self.publish_word(chan, self.quick_summary(chan.cap));
         Some(block)
     }
 
@@ -121,11 +124,25 @@ impl<T> State<T> {
     #[inline]
     fn publish(&self, chan: &Hchan<T>) -> u64 {
         let word = self.summary(chan.cap);
+        self.publish_word(chan, word);
+        word
+    }
+
+    #[inline]
+    fn publish_word(&self, chan: &Hchan<T>, word: u64) {
         // Only who has the lock writes the word.
         let version = (chan.summary.load(Ordering::Relaxed) >> VERSION_SHIFT).wrapping_add(1) << VERSION_SHIFT;
         // Release: who reads the word has seen what happened before it was published, close above all.
         chan.summary.store(version | word, Ordering::Release);
-        word
+    }
+
+    /// [`summary`](Self::summary) where nobody is queued and nothing has come back.
+    #[inline]
+    fn quick_summary(&self, cap: usize) -> u64 {
+        let len = self.buf.len();
+        let readable = if len > 0 { READABLE } else { 0 };
+        let writable = if self.has_slot(cap) { WRITABLE } else { 0 };
+        (len as u64).min(LEN_MAX) << LEN_SHIFT | readable | if self.closed { CLOSED } else { writable }
     }
 
     /// Publishes the word if there is anything new in it: after a section that has found nothing to do, but may have taken
@@ -197,7 +214,7 @@ impl Ended {
 
     /// # Safety
     /// The section in which the wait was ended has published its word and still has the lock.
-    #[inline]
+    #[inline(always)]
     unsafe fn finish(self) -> Ready {
         match self.0 {
             None => Ready::NOBODY,
@@ -253,13 +270,10 @@ pub(super) enum RecvNow {
     Lazy(*const Sudog),
 }
 
-/// One locked section.
+/// One locked section. Two pointers, so that it is passed in registers.
 pub(super) struct Locked<'a, T> {
     chan: &'a Hchan<T>,
     state: ManuallyDrop<Guard<'a, State<T>>>,
-    /// What the section no longer needs, to be freed behind it.
-    blocks: Option<Block<T>>,
-    nodes: Option<Box<Node<T>>>,
 }
 
 impl<T> Deref for Locked<'_, T> {
@@ -281,8 +295,8 @@ impl<T> DerefMut for Locked<'_, T> {
 impl<T> Drop for Locked<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        let word = self.publish();
-        self.unlock(word).fire();
+        // SAFETY: the original is not used again.
+        unsafe { ptr::read(self) }.leave(Ended::NOBODY).fire();
     }
 }
 
@@ -295,20 +309,23 @@ impl<'a, T> Locked<'a, T> {
     /// The section of somebody who has the lock already.
     #[inline]
     pub(super) fn of(chan: &'a Hchan<T>, guard: Guard<'a, State<T>>) -> Self {
-        Self { chan, state: ManuallyDrop::new(guard), blocks: None, nodes: None }
+        Self { chan, state: ManuallyDrop::new(guard) }
     }
 
     /// Leaves the section: publishes, lets who was `ended` see it, unlocks. Returns the wake-ups that are owed, for who must
     /// put a value in its place before a waker may panic; else dropping the section will do.
-    #[inline]
+    #[inline(always)]
     pub(super) fn leave(self, ended: Ended) -> Ready {
         let mut this = ManuallyDrop::new(self);
         let word = this.publish();
         // SAFETY: published, and still locked.
         let ready = unsafe { ended.finish() };
-        let watching = this.unlock(word);
-        this.free();
-        ready.and(watching)
+        if this.is_plain() {
+            // SAFETY: unlocked once, here or in `unlock`.
+            unsafe { ManuallyDrop::drop(&mut this.state) };
+            return ready;
+        }
+        ready.and(this.unlock(word))
     }
 
     /// As [`leave`](Self::leave), for many, whom it wakes. Should a waker panic, the others are woken all the same; firing
@@ -325,15 +342,7 @@ impl<'a, T> Locked<'a, T> {
             readies.push(unsafe { ended.finish() });
         }
         let watching = this.unlock(word);
-        this.free();
         readies.try_fire().or(watching.try_fire())
-    }
-
-    /// Frees what the section no longer needs.
-    #[inline]
-    fn free(&mut self) {
-        drop(self.blocks.take());
-        drop(self.nodes.take());
     }
 
     /// Leaves a section in which nothing can have become ready, so that nobody who watches need be told.
@@ -351,20 +360,17 @@ impl<'a, T> Locked<'a, T> {
         self.state.publish(self.chan)
     }
 
-    /// Unlocks after `word` was published; returns the wake-ups of those who watch for what it says.
+    /// Is unlocking all there is to do?
     #[inline]
-    fn unlock(&mut self, word: u64) -> Ready {
-        if !self.state.watchers.is_empty() {
-            return self.unlock_watched(word);
-        }
-        // SAFETY: unlocked once, here or in `unlock_watched`.
-        unsafe { ManuallyDrop::drop(&mut self.state) };
-        Ready::NOBODY
+    fn is_plain(&self) -> bool {
+        self.state.watchers.is_empty() && self.state.litter.is_empty()
     }
 
-    /// Takes the watchers of what is ready off their queue, as many per section as can be woken behind it.
+    /// Unlocks after `word` was published, and frees what is no longer needed; returns the wake-ups of those who watch for
+    /// what the word says, as many per section as can be woken behind it.
     #[cold]
-    fn unlock_watched(&mut self, mut word: u64) -> Ready {
+    fn unlock(&mut self, mut word: u64) -> Ready {
+        let litter = self.state.litter.take();
         let mut all = Ready::NOBODY;
         loop {
             let mut readies = Readies::new();
@@ -385,6 +391,7 @@ impl<'a, T> Locked<'a, T> {
             unsafe { ManuallyDrop::drop(&mut self.state) };
             all = all.and(readies.into_ready());
             if !more {
+                drop(litter);
                 return all;
             }
             self.state = ManuallyDrop::new(self.chan.lock.lock());
@@ -405,7 +412,7 @@ impl<'a, T> Locked<'a, T> {
     ///
     /// # Safety
     /// `elem` is a value that the caller gives away if this returns `Sent`.
-    #[inline]
+    #[inline(always)]
     pub(super) unsafe fn send_now(&mut self, elem: *const T, spare: &mut Option<Block<T>>) -> SendNow {
         if self.state.closed {
             return SendNow::Closed;
@@ -433,7 +440,7 @@ impl<'a, T> Locked<'a, T> {
     ///
     /// # Safety
     /// `room` may be written.
-    #[inline]
+    #[inline(always)]
     pub(super) unsafe fn recv_now(&mut self, room: *mut T, nonblocking: bool) -> RecvNow {
         if self.state.has_value() {
             // SAFETY: there is a value.
@@ -459,6 +466,11 @@ impl<'a, T> Locked<'a, T> {
                 RecvNow::Got(self.state.handoffs, ended)
             }
         }
+    }
+
+    /// May a receive have to wait, for a value or until a sender's is evaluated?
+    pub(super) fn recv_may_wait(&self) -> bool {
+        !self.has_value() && !self.closed && !self.sendq.first_is_sure()
     }
 
     /// Direct hand-off: from the sender's frame into that of a receiver.
@@ -500,9 +512,8 @@ impl<'a, T> Locked<'a, T> {
             return unsafe { self.take_returned(room) };
         }
         // SAFETY: the caller's contract; nothing has come back, so the value is in the buffer.
-        if let Some(mut block) = unsafe { self.state.buf.pop(room) } {
-            block.chain(self.blocks.take());
-            self.blocks = Some(block);
+        if let Some(block) = unsafe { self.state.buf.pop(room) } {
+            self.state.litter.add_block(block);
         }
         self.next_handoff()
     }
@@ -510,10 +521,9 @@ impl<'a, T> Locked<'a, T> {
     #[cold]
     unsafe fn take_returned(&mut self, room: *mut T) -> u64 {
         // SAFETY: the caller's contract.
-        let mut node = unsafe { self.state.returned.pop(room) }.expect("a value that came back");
+        let node = unsafe { self.state.returned.pop(room) }.expect("a value that came back");
         let number = node.number();
-        node.chain(self.nodes.take());
-        self.nodes = Some(node);
+        self.state.litter.add_node(node);
         number
     }
 
@@ -558,7 +568,9 @@ impl<'a, T> Locked<'a, T> {
     /// The buffer is not empty, and `room` may be written.
     pub(super) unsafe fn pop_oldest(&mut self, room: *mut T) {
         // SAFETY: the caller's contract.
-        self.blocks = unsafe { self.state.buf.pop(room) };
+        if let Some(block) = unsafe { self.state.buf.pop(room) } {
+            self.state.litter.add_block(block);
+        }
     }
 
     /// A receive has freed one slot: the first parked sender gets it.

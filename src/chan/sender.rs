@@ -162,7 +162,7 @@ impl<T> Sender<T> {
     ///
     /// # Safety
     /// `msg` points to a value. If this returns `Ok`, the value has been moved out: the caller forgets it, then fires.
-    #[inline]
+    #[inline(always)]
     pub(super) unsafe fn transmit(
         &self,
         msg: *const T,

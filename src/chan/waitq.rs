@@ -42,12 +42,13 @@ pub(crate) struct Sudog {
     /// The ticket of the pair that this is one side of; for a receiver whose slot was filled, the number of that
     /// hand-off, which orders the values that come back.
     pub(crate) number: Cell<u64>,
+    // Read as one word with the two that follow, so those must not have been written just before: `list` is.
     arm: u16,
-    list: Cell<List>,
     /// What a watcher watches for: bits of the channel's summary word.
     pub(crate) interest: u8,
     /// A receiver that does not want to wait for more than the sender it was paired with.
     pub(crate) nonblocking: bool,
+    list: Cell<List>,
     /// A sender without a value that is an async task: nobody who must not wait waits for it to be polled.
     pub(crate) polled: bool,
     /// For the owner, if that is a future: it was queued, and has not been found done.
@@ -249,6 +250,12 @@ impl WaitQ {
     pub(super) fn first_is_lazy(&self) -> bool {
         // SAFETY: a linked sudog is alive.
         !self.first.is_null() && unsafe { (*self.first).is_lazy() }
+    }
+
+    /// Is the first one a sender that has a value and, waiting nowhere else, is sure to be claimed?
+    pub(super) fn first_is_sure(&self) -> bool {
+        // SAFETY: a linked sudog is alive, and so is its wait.
+        !self.first.is_null() && unsafe { !(*self.first).is_lazy() && !(*(*self.first).wait).is_select() }
     }
 
     /// The first wait that could be claimed now; arms of selects that have fired are taken off on the way.

@@ -38,7 +38,8 @@ pub struct Waiting {
     pub reason: Reason,
     /// Where the operation was called.
     pub at: &'static Location<'static>,
-    /// For how long it has been asleep; `None` if it is only just about to be.
+    /// For how long it has been asleep, right to a tick of the kernel's clock (1 to 10 ms) either way; `None` if it is only
+    /// just about to be.
     pub asleep_for: Option<Duration>,
 }
 

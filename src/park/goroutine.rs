@@ -12,7 +12,6 @@
 #![cfg_attr(not(feature = "rt"), allow(dead_code))]
 
 use super::{Done, Reason, Wait, Waiter};
-use crate::primitive::Ordering;
 use std::cell::Cell;
 use std::panic::Location;
 use std::ptr::NonNull;
@@ -69,8 +68,6 @@ pub(crate) struct Scheduler {
     pub(crate) polling: bool,
     /// Names it.
     pub(crate) this: fn() -> Goroutine,
-    /// The time as of a few turns ago, as [`now`](super::now) gives it.
-    pub(crate) now: fn() -> u64,
     /// Its wake-ups that have arrived in other waits than those that they are of.
     pub(crate) spare: fn(Spare) -> bool,
     /// Switches it out until it is readied, or until the deadline. If it says for what it waits, it may also be cancelled.
@@ -154,7 +151,6 @@ impl Wait {
             return self.done();
         }
         before_sleep();
-        self.asleep_since.store((scheduler.now)(), Ordering::Relaxed);
         if self.done().is_some() && (scheduler.spare)(Spare::Take) {
             self.owed.set(false);
             return self.done();

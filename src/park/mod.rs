@@ -15,6 +15,7 @@
 //!   locked section and fired behind it, before its carrier parks itself. Dropping it fires it too.
 
 mod alarm;
+mod clock;
 mod goroutine;
 mod task;
 mod thread;
@@ -28,11 +29,12 @@ pub(crate) use goroutine::{Resumed, Scheduler, Spare, scheduler, set_scheduler};
 pub(crate) use thread::Spin;
 
 use crate::primitive::{AtomicU32, AtomicU64, Ordering, UnsafeCell};
+use clock::now;
 use std::any::Any;
 use std::cell::Cell;
 use std::fmt;
+use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// Why a waiter waits, in Go's words.
@@ -210,14 +212,26 @@ impl Ready {
 impl Drop for Ready {
     #[inline]
     fn drop(&mut self) {
-        if let Some(waiter) = self.0.take() {
-            waiter.wake();
+        /// Out of line, and handed the place: moving a waiter about costs as much as waking it.
+        #[inline(never)]
+        fn wake(waiter: &mut Option<Waiter>) {
+            if let Some(Waiter::Task(waker)) = waiter {
+                // SAFETY: overwritten without a drop, so it is moved out once.
+                let waker = unsafe { std::ptr::read(waker) };
+                // SAFETY: as above.
+                unsafe { std::ptr::write(waiter, None) };
+                waker.wake();
+            } else if let Some(waiter) = waiter.take() {
+                waiter.wake();
+            }
+        }
+        if self.0.is_some() {
+            wake(&mut self.0);
         }
     }
 }
 
 impl Waiter {
-    #[cold]
     fn wake(self) {
         match self {
             Self::Thread(thread) => thread.unpark(),
@@ -286,10 +300,10 @@ pub(crate) struct Wait {
     /// And it is to unwind, if the wait has not ended.
     cancelled: Cell<bool>,
     location: &'static Location<'static>,
-    /// When the owner fell asleep, in nanoseconds since the first wait of the process; 0 while it is awake.
+    /// When the owner fell asleep, by the clock of `clock.rs`; 0 while it is awake.
     asleep_since: AtomicU64,
-    /// Written by the owner before it sets ASLEEP, moved out by who ends the wait, before DONE.
-    waiter: UnsafeCell<Option<Waiter>>,
+    /// There while ASLEEP is set: written by the owner before, moved out by who ends the wait, who then sets DONE without it.
+    waiter: UnsafeCell<MaybeUninit<Waiter>>,
 }
 
 impl Wait {
@@ -306,7 +320,7 @@ impl Wait {
     pub(crate) fn new(reason: Reason, location: &'static Location<'static>) -> Self {
         Self {
             word: AtomicU32::new(PENDING),
-            waiter: UnsafeCell::new(None),
+            waiter: UnsafeCell::new(MaybeUninit::uninit()),
             asleep_since: AtomicU64::new(0),
             select: reason == Reason::Select,
             reason,
@@ -317,13 +331,20 @@ impl Wait {
     }
 
     /// A wait of somebody who has nothing to do but wait, and must be woken.
-    #[cfg_attr(not(any(test, feature = "rt")), allow(dead_code))]
+    #[cfg(any(test, feature = "rt"))]
     pub(crate) fn asleep(reason: Reason, location: &'static Location<'static>, waiter: Waiter) -> Self {
-        Self {
-            word: AtomicU32::new(PENDING | ASLEEP),
-            waiter: UnsafeCell::new(Some(waiter)),
-            ..Self::new(reason, location)
-        }
+        let mut this = Self::new(reason, location);
+        this.begin_asleep(waiter);
+        this
+    }
+
+    /// Before the wait is queued: its owner, who has nothing to do but wait, sleeps from the start.
+    fn begin_asleep(&mut self, waiter: Waiter) {
+        self.asleep_since.store(now(), Ordering::Relaxed);
+        // SAFETY: nobody but the owner knows the wait.
+        self.waiter.with_mut(|cell| unsafe { (*cell).write(waiter) });
+        // Who ends the wait learns of it by the channel's lock.
+        self.word.store(PENDING | ASLEEP, Ordering::Relaxed);
     }
 
     pub(crate) fn reason(&self) -> Reason {
@@ -354,7 +375,7 @@ impl Wait {
     fn fall_asleep(&self, waiter: Waiter) -> Option<Done> {
         self.asleep_since.store(now(), Ordering::Relaxed);
         // SAFETY: ASLEEP is not set, so nobody but the owner touches the cell.
-        self.waiter.with_mut(|cell| unsafe { *cell = Some(waiter) });
+        self.waiter.with_mut(|cell| unsafe { (*cell).write(waiter) });
         // Release: who sees ASLEEP sees the waiter. The phase may change under us (a pair is made or undone), DONE stays.
         let mut word = self.word.load(Ordering::Acquire);
         while word & PHASE != DONE {
@@ -363,7 +384,30 @@ impl Wait {
                 Err(now) => word = now,
             }
         }
+        // SAFETY: ASLEEP was never set, so what was written is there, and the owner's.
+        drop(self.waiter.with_mut(|cell| unsafe { (*cell).assume_init_read() }));
         self.done()
+    }
+
+    /// Would its end wake anybody?
+    #[inline]
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.word.load(Ordering::Relaxed) & ASLEEP != 0
+    }
+
+    /// The waiter of a wait that nobody will wake, to be dropped where that does no harm: outside of locks, and when
+    /// whatever the wait has brought is safe.
+    ///
+    /// # Safety
+    /// The wait is on no queue.
+    pub(crate) unsafe fn take_waiter(&self) -> Option<Waiter> {
+        let word = self.word.load(Ordering::Relaxed);
+        if word & ASLEEP == 0 {
+            return None;
+        }
+        self.word.store(word & !ASLEEP, Ordering::Relaxed);
+        // SAFETY: nobody but the owner knows the wait, and ASLEEP was set.
+        Some(self.waiter.with_mut(|cell| unsafe { (*cell).assume_init_read() }))
     }
 
     /// Claims the wait for one arm: true if the caller, who holds that arm's lock, may now complete it.
@@ -415,15 +459,16 @@ impl Wait {
         // may go while this function still runs.
         let claim_word = unsafe { &(*this).word };
         let done = done_word(outcome, arm);
-        // A look first: for who sleeps, there is no read-modify-write. Acquire: the waiter.
+        // Looked at first: for a waiter that sleeps no read-modify-write is needed.
         let mut word = claim_word.load(Ordering::Acquire);
         loop {
             if word & ASLEEP != 0 {
-                // SAFETY: the owner set ASLEEP (acquired here) and from then on leaves the cell to who ends the wait.
-                let waiter = unsafe { (*this).waiter.with_mut(|cell| (*cell).take()) };
+                // Read, not taken: the owner may be looking whose waker it is.
+                // SAFETY: the owner set ASLEEP (acquired here) and from then on leaves the waiter to who ends the wait.
+                let waiter = unsafe { (*this).waiter.with(|cell| (*cell).assume_init_read()) };
                 // Release: the owner that sees DONE sees the slot. A plain store, for the owner no longer writes.
                 claim_word.store(done, Ordering::Release);
-                return Ready(waiter);
+                return Ready(Some(waiter));
             }
             match claim_word.compare_exchange(word, done, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return Ready::NOBODY,
@@ -447,19 +492,25 @@ impl Wait {
     }
 }
 
+impl Drop for Wait {
+    #[inline]
+    fn drop(&mut self) {
+        #[cold]
+        #[inline(never)]
+        fn drop_waiter(this: &Wait) {
+            // SAFETY: nobody drops a wait that is queued.
+            drop(unsafe { this.take_waiter() });
+        }
+        if self.is_asleep() {
+            drop_waiter(self);
+        }
+    }
+}
+
 impl fmt::Debug for Wait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Wait").field("reason", &self.reason).field("location", &self.location).finish_non_exhaustive()
     }
-}
-
-/// Nanoseconds since the first wait of the process, never 0.
-pub(crate) fn now() -> u64 {
-    static EPOCH: OnceLock<Instant> = OnceLock::new();
-    if cfg!(any(gochan_loom, gochan_shuttle)) {
-        return 1;
-    }
-    u64::try_from(EPOCH.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX).max(1)
 }
 
 /// gopark without anybody who could call goready: an operation on a nil channel.

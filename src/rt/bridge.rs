@@ -175,7 +175,6 @@ pub(super) struct Polling(Option<&'static Scheduler>);
 static REFUSE: Scheduler = Scheduler {
     polling: true,
     this: || unreachable!("refused"),
-    now: || unreachable!("refused"),
     spare: |_| unreachable!("refused"),
     switch_out: |_, _| unreachable!("refused"),
     is_cancelled: || false,

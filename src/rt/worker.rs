@@ -26,7 +26,7 @@ use super::mail::{Mail, ReadyG, Remote, count};
 use super::runtime::{Shared, until_known};
 use super::stack::{Stack, StackError, Stacks};
 use super::task;
-use crate::park::{self, Goroutine, Resumed, Scheduler, Spare, Wait, set_scheduler};
+use crate::park::{Goroutine, Resumed, Scheduler, Spare, Wait, set_scheduler};
 use crossbeam_deque::Worker as Deque;
 use parking::Parker;
 use smallvec::SmallVec;
@@ -53,8 +53,8 @@ const PATIENT_LOOKS: u32 = 1000;
 /// Looks at the inbox before sleeping, of a worker to which a goroutine has come that way since it last slept: some 20 us.
 /// That is what waking it costs.
 const MAIL_LOOKS: u32 = 250;
-/// So long one goroutine may go on with operations that could have made it wait, in nanoseconds.
-const SLICE: u64 = 200_000;
+/// So long one goroutine may go on with operations that could have made it wait.
+const SLICE: Duration = Duration::from_micros(200);
 /// By so many residents workers may differ before a burst is shared.
 const SLACK: usize = 4;
 
@@ -124,10 +124,8 @@ pub(super) struct Worker {
     residents: RefCell<Vec<Arc<dyn Body>>>,
     chain: Cell<u32>,
     turn: Cell<u32>,
-    /// The time when it last looked: for stamps.
-    clock: Cell<u64>,
-    /// When the running goroutine was first seen to do much without waiting; 0: it was not.
-    slice: Cell<u64>,
+    /// When the running goroutine was first seen to do much without waiting.
+    slice: Cell<Option<Instant>>,
     /// It has slept since it last found work.
     woken: Cell<bool>,
     /// A goroutine was readied elsewhere since it last looked for that in vain.
@@ -186,7 +184,6 @@ impl Drop for Current {
 static SCHEDULER: Scheduler = Scheduler {
     polling: false,
     this,
-    now,
     spare,
     switch_out,
     is_cancelled: cancel::is_cancelled,
@@ -207,10 +204,6 @@ fn this() -> Goroutine {
     let (_, g) = running();
     // SAFETY: a goroutine is readied once per wait, and its record lives until it has consumed that.
     unsafe { Goroutine::new(NonNull::from(g).cast(), ready) }
-}
-
-fn now() -> u64 {
-    running().0.clock.get()
 }
 
 fn spare(what: Spare) -> bool {
@@ -271,13 +264,11 @@ pub(super) fn yield_goroutine() {
 /// go, or each of them is switched in for a single value.
 fn take_turns() {
     let (worker, _) = running();
-    let now = park::now();
-    worker.clock.set(now);
+    let now = Instant::now();
     match worker.slice.get() {
-        0 => worker.slice.set(now),
-        start if now < start + SLICE => {}
-        _ if worker.has_others() => return yield_goroutine(),
-        _ => worker.slice.set(now),
+        Some(start) if now - start < SLICE => {}
+        Some(_) if worker.has_others() => return yield_goroutine(),
+        _ => worker.slice.set(Some(now)),
     }
     if cancel::is_cancelled() {
         cancel::unwind();
@@ -301,8 +292,7 @@ impl Worker {
             residents: RefCell::default(),
             chain: Cell::new(0),
             turn: Cell::new(0),
-            clock: Cell::new(park::now()),
-            slice: Cell::new(0),
+            slice: Cell::new(None),
             woken: Cell::new(false),
             has_peers: Cell::new(false),
             deferred: Cell::new(false),
@@ -413,7 +403,6 @@ impl Worker {
         self.turn.set(turn);
         self.remote.set_turn(turn);
         if turn % TURNS_PER_CLOCK == 0 {
-            self.clock.set(park::now());
             self.run_timers();
         }
         if self.remote.has_mail() {
@@ -645,7 +634,7 @@ impl Worker {
         // SAFETY: it lives here, and its record with it.
         let g = unsafe { &*g };
         self.current.set(g);
-        self.slice.set(0);
+        self.slice.set(None);
         let identity = self.identity.replace(&raw const g.identity);
         let outer = set_scheduler(Some(&SCHEDULER));
         // SAFETY: it is ours, and we are on the worker's own stack.
@@ -723,7 +712,6 @@ impl Worker {
             }
             shared.monitor.begin(&self.shared);
         }
-        self.clock.set(park::now());
         self.woken.set(true);
         self.remote.set_asleep(false);
         shared.end_sleep();

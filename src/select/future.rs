@@ -102,7 +102,7 @@ impl Going {
                     }
                 }
                 // Before anything is locked.
-                drop((*this).task.wait.take_waker());
+                drop((*this).task.wait.take_waiter());
                 let mut go = Selectgo::new(cases, (*this).biased, (*this).patience, (*this).at);
                 go.nonblocking = nonblocking;
                 go.deadline = (*this).deadline;

@@ -160,7 +160,7 @@ impl Watching {
                     return Poll::Ready(None);
                 }
                 // Before anything is locked.
-                drop((*this).task.wait.take_waker());
+                drop((*this).task.wait.take_waiter());
                 (*this).task.wait = Wait::new(Reason::Select, (*this).at);
                 (*this).is_queued = true;
                 if let Some(arm) = queue(cases, &raw const (*this).task.wait, sgs) {
