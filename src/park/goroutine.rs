@@ -130,7 +130,8 @@ fn take_turns() {
 impl Wait {
     /// A wait of the goroutine that runs here.
     pub(super) fn of_goroutine(scheduler: &Scheduler, reason: Reason, location: &'static Location<'static>) -> Self {
-        let wait = Self::asleep(reason, location, Waiter::Goroutine((scheduler.this)()));
+        let mut wait = Self::new(reason, location);
+        wait.begin_asleep(Waiter::Goroutine((scheduler.this)()));
         wait.owed.set(true);
         wait
     }

@@ -331,7 +331,7 @@ impl Wait {
     }
 
     /// A wait of somebody who has nothing to do but wait, and must be woken.
-    #[cfg(any(test, feature = "rt"))]
+    #[cfg(test)]
     pub(crate) fn asleep(reason: Reason, location: &'static Location<'static>, waiter: Waiter) -> Self {
         let mut this = Self::new(reason, location);
         this.begin_asleep(waiter);
