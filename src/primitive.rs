@@ -144,6 +144,10 @@ macro_rules! mutex_as_lock {
                 Guard(self)
             }
 
+            pub(crate) fn lock_as_task(&self) -> Guard<'_, T> {
+                self.lock()
+            }
+
             pub(crate) fn lock_raw(&self) {
                 let guard = self.mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
                 // SAFETY: the guard is dropped before the lock, which it borrows; and we have the mutex.

@@ -221,7 +221,7 @@ impl<T> Op<T> {
                     Poll::Ready(_) => {}
                 }
             } else if chan.word() & READABLE != 0 {
-                let mut state = chan.lock.lock();
+                let mut state = chan.lock.lock_as_task();
                 if let Some(block) = state.pop_quickly(chan, room) {
                     drop(state);
                     drop(block);
@@ -255,7 +255,7 @@ impl<T> Op<T> {
                         }
                         Self::doze(this, false, cx);
                         dozes = true;
-                        chan.lock()
+                        Locked::enter_as_task(chan)
                     }
                 };
                 if !dozes && c.recv_may_wait() {
@@ -300,7 +300,7 @@ impl<T> Op<T> {
                 });
             }
             if chan.word() & WRITABLE != 0 {
-                let mut state = chan.lock.lock();
+                let mut state = chan.lock.lock_as_task();
                 if state.push_quickly(chan, (*this).slot.as_ptr()) {
                     drop(state);
                     (*this).sg.spent = true;
@@ -335,7 +335,7 @@ impl<T> Op<T> {
                             Self::doze(this, false, cx);
                             dozes = true;
                         }
-                        chan.lock()
+                        Locked::enter_as_task(chan)
                     }
                 };
                 match c.send_now((*this).slot.as_ptr(), &mut spare) {

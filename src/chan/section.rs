@@ -306,6 +306,12 @@ impl<'a, T> Locked<'a, T> {
         Self::of(chan, chan.lock.lock())
     }
 
+    /// The section of a task's operation.
+    #[inline]
+    pub(super) fn enter_as_task(chan: &'a Hchan<T>) -> Self {
+        Self::of(chan, chan.lock.lock_as_task())
+    }
+
     /// The section of somebody who has the lock already.
     #[inline]
     pub(super) fn of(chan: &'a Hchan<T>, guard: Guard<'a, State<T>>) -> Self {

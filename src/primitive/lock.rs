@@ -17,12 +17,35 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-/// Looks at the lock before the core is yielded. The pauses between them double, so that who waits stays off the
-/// holder's cache line: the holder gets many short sections done meanwhile, and each of them costs less than passing the
-/// lock back and forth.
-const LOOKS: u32 = if cfg!(any(gochan_loom, gochan_shuttle)) { 1 } else { 5 };
-/// Spin hints before the first look; where a hint takes 70 ns, about as long as twenty sections.
-const SHORTEST_PAUSE: u32 = 8;
+/// How often who waits looks at the lock before the core is yielded, and how many spin hints come before the first look. The
+/// pauses double, so that who waits stays off the holder's cache line: the holder gets many short sections done meanwhile,
+/// and each of them costs less than passing the lock back and forth.
+#[derive(Clone, Copy)]
+struct Pauses {
+    looks: u32,
+    shortest: u32,
+}
+
+const fn pauses(looks: u32, shortest: u32) -> Pauses {
+    Pauses { looks: if cfg!(any(gochan_loom, gochan_shuttle)) { 1 } else { looks }, shortest }
+}
+
+impl Pauses {
+    /// Between two looks.
+    #[inline]
+    fn pause(self, round: u32) {
+        for _ in 0..self.shortest << round {
+            hint::spin_loop();
+        }
+    }
+}
+
+/// Threads: where a hint takes 70 ns, the first pause is as long as some ten sections. For two threads that hand values to
+/// each other a longer one would be the longest part of a hand-off.
+const THREAD: Pauses = pauses(5, 8);
+/// Tasks: those that meet on one executor thread pass a value without a cache line going anywhere, so who interrupts them
+/// from another one had better come seldom.
+const TASK: Pauses = pauses(3, 128);
 /// Yields before the first sleep.
 const YIELDS: u32 = if cfg!(any(gochan_loom, gochan_shuttle)) { 1 } else { 10 };
 /// Sleeps double from a microsecond up to this.
@@ -62,11 +85,20 @@ impl<T> Lock<T> {
         Guard { lock: self, _not_send: std::marker::PhantomData }
     }
 
+    /// As [`lock`](Self::lock), for an operation of a task.
+    #[inline]
+    pub(crate) fn lock_as_task(&self) -> Guard<'_, T> {
+        if !self.acquire() {
+            self.lock_slow(TASK);
+        }
+        Guard { lock: self, _not_send: std::marker::PhantomData }
+    }
+
     /// Takes the lock without a guard, for who holds many of several types: [`held`](Self::held) makes one.
     #[inline]
     pub(crate) fn lock_raw(&self) {
         if !self.acquire() {
-            self.lock_slow();
+            self.lock_slow(THREAD);
         }
     }
 
@@ -75,8 +107,8 @@ impl<T> Lock<T> {
     #[inline]
     pub(crate) fn lock_soon(&self) -> bool {
         self.acquire()
-            || (0..LOOKS).any(|round| {
-                pause(round);
+            || (0..THREAD.looks).any(|round| {
+                THREAD.pause(round);
                 self.acquire_if_free()
             })
     }
@@ -102,29 +134,21 @@ impl<T> Lock<T> {
     }
 
     #[cold]
-    fn lock_slow(&self) {
+    fn lock_slow(&self, pauses: Pauses) {
         let mut sleep = Duration::from_micros(1);
         for round in 0_u32.. {
             if self.acquire_if_free() {
                 return;
             }
-            if round < LOOKS {
-                pause(round);
-            } else if round < LOOKS + YIELDS {
+            if round < pauses.looks {
+                pauses.pause(round);
+            } else if round < pauses.looks + YIELDS {
                 thread::yield_now();
             } else {
                 thread::sleep(sleep);
                 sleep = (sleep * 2).min(LONGEST_SLEEP);
             }
         }
-    }
-}
-
-/// Between two looks.
-#[inline]
-fn pause(round: u32) {
-    for _ in 0..SHORTEST_PAUSE << round {
-        hint::spin_loop();
     }
 }
 
