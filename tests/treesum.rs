@@ -3,10 +3,9 @@
 //!
 //! The trees are made afresh for each test. What root cannot read either is a path longer than the
 //! system takes: no permission, no mount and no privilege is needed for it.
-//!
-//! `cargo test` builds the examples before it runs this; `cargo test --test treesum` alone does not,
-//! so there the example is built if it is missing.
 #![cfg(target_os = "linux")]
+
+mod common;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -151,22 +150,7 @@ impl Drop for Tree {
     }
 }
 
-/// `target/debug/examples/treesum`, seen from `target/debug/deps/treesum-0123456789abcdef`.
-static TREESUM: LazyLock<PathBuf> = LazyLock::new(|| {
-    let test = std::env::current_exe().unwrap();
-    let profile = test.parent().and_then(Path::parent).unwrap();
-    let example = profile.join("examples/treesum");
-    if !example.exists() {
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--example", "treesum", "--profile"]);
-        cargo.arg(match profile.file_name().unwrap() {
-            name if name == "debug" => OsStr::new("dev"),
-            name => name,
-        });
-        assert!(cargo.status().unwrap().success());
-    }
-    example
-});
+static TREESUM: LazyLock<PathBuf> = LazyLock::new(|| common::example("treesum"));
 
 fn signal(pid: u32, name: &str) {
     let kill = format!("kill -s {name} {pid}");

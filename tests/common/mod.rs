@@ -9,7 +9,11 @@ use gochan::debug::{Waiting, channels};
 use gochan::{Receiver, Sender, bounded, unbounded};
 use std::any::type_name;
 use std::hint;
+use std::env;
+use std::ffi::OsStr;
 use std::panic::{UnwindSafe, catch_unwind, resume_unwind};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -68,6 +72,26 @@ pub(crate) fn watchdog(test: impl FnOnce() + Send + 'static) {
         // Done; or it panicked, which dropped its end.
         _ => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
     }
+}
+
+/// The program of an example: `target/debug/examples/NAME`, seen from `target/debug/deps/test-0123456789abcdef`.
+///
+/// `cargo test` builds the examples before it runs the tests; `cargo test --test NAME` alone does not, so there it is built if
+/// it is missing.
+pub(crate) fn example(name: &str) -> PathBuf {
+    let test = env::current_exe().unwrap();
+    let profile = test.parent().and_then(Path::parent).unwrap();
+    let example = profile.join("examples").join(name);
+    if !example.exists() {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--example", name, "--profile"]);
+        cargo.arg(match profile.file_name().unwrap() {
+            name if name == "debug" => OsStr::new("dev"),
+            name => name,
+        });
+        assert!(cargo.status().unwrap().success());
+    }
+    example
 }
 
 /// The text with which `f` panics.
