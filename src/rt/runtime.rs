@@ -165,6 +165,10 @@ impl Shared {
         }
     }
 
+    pub(super) fn has_injected(&self) -> bool {
+        !self.injector.is_empty()
+    }
+
     /// A batch of what was made outside: one to run, the rest into the worker's queue.
     pub(super) fn injected(&self, queue: &Deque<Work>) -> Option<Work> {
         until_known(|| self.injector.steal_batch_and_pop(queue))
@@ -180,7 +184,7 @@ impl Shared {
     /// Is there anything for this worker to take?
     pub(super) fn has_work(&self, me: &'static Remote) -> bool {
         !self.is_shut_down()
-            && (!self.injector.is_empty() || self.others(me).any(Remote::has_to_spare) || !me.mailbox.is_empty())
+            && (self.has_injected() || self.others(me).any(Remote::has_to_spare) || !me.mailbox.is_empty())
     }
 
     /// Work has been made visible: wakes a worker, unless one is searching or all are awake.

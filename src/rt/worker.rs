@@ -126,6 +126,8 @@ pub(super) struct Worker {
     turn: Cell<u32>,
     /// When the running goroutine was first seen to do much without waiting.
     slice: Cell<Option<Instant>>,
+    /// Who ran has let others run, and there was fresh work.
+    yielded: Cell<bool>,
     /// It has slept since it last found work.
     woken: Cell<bool>,
     /// A goroutine was readied elsewhere since it last looked for that in vain.
@@ -252,6 +254,7 @@ fn switch_out(deadline: Option<Instant>, wait: Option<&Wait>) -> Resumed {
 pub(super) fn yield_goroutine() {
     let (worker, g) = running();
     worker.ready.borrow_mut().push_back(g);
+    worker.yielded.set(worker.has_fresh());
     // SAFETY: it is the running goroutine that calls.
     unsafe { g.own.context.switch_out() };
     if cancel::is_cancelled() {
@@ -293,6 +296,7 @@ impl Worker {
             chain: Cell::new(0),
             turn: Cell::new(0),
             slice: Cell::new(None),
+            yielded: Cell::new(false),
             woken: Cell::new(false),
             has_peers: Cell::new(false),
             deferred: Cell::new(false),
@@ -392,10 +396,14 @@ impl Worker {
     fn has_others(&self) -> bool {
         !self.runnext.get().is_null()
             || !self.ready.borrow().is_empty()
-            || !self.fresh.is_empty()
+            || self.has_fresh()
             || self.remote.has_mail()
-            || !self.remote.mailbox.is_empty()
             || self.timers.borrow().first_key_value().is_some_and(|((when, _), _)| *when <= Instant::now())
+    }
+
+    /// Is there fresh work that nobody else need be asked for?
+    fn has_fresh(&self) -> bool {
+        !self.fresh.is_empty() || !self.remote.mailbox.is_empty() || self.shared.has_injected()
     }
 
     fn find_runnable(&self) -> Found {
@@ -408,7 +416,7 @@ impl Worker {
         if self.remote.has_mail() {
             self.read_mail();
         }
-        if turn % TURNS_PER_FRESH == 0 {
+        if turn % TURNS_PER_FRESH == 0 || self.yielded.replace(false) {
             if let Some(work) = self.shared.injected(&self.fresh).or_else(|| self.take_fresh()) {
                 return Found::Work(work);
             }
