@@ -1,8 +1,8 @@
 //! What others know of a worker, and how they reach it.
 //!
 //! A remote is made once and never freed, since a goroutine names it to whoever readies it. Started goroutines and orders go
-//! to the inbox, which only the worker reads; work that is sent to it goes to the mailbox, from which others may steal:
-//! a closure or a task is always where somebody else can take it.
+//! to the inbox, which only the worker reads; work that is sent to it goes to the mailbox, from which others may steal if the
+//! worker does not come for it: a closure or a task is always where somebody else can take it.
 
 use super::g::G;
 use super::scope::ScopeState;
@@ -48,6 +48,8 @@ pub(super) struct Remote {
     pub(super) ended: AtomicU64,
     /// The monitor has seen it do the same thing for long: what it has of fresh work is anybody's.
     is_stuck: AtomicBool,
+    /// For longer than the system needs to give a thread its turn: what was sent to it, too.
+    is_lost: AtomicBool,
 }
 
 /// Adds one to a counter that only this thread writes.
@@ -69,6 +71,7 @@ impl Remote {
             spawned: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             is_stuck: AtomicBool::new(false),
+            is_lost: AtomicBool::new(false),
         }
     }
 
@@ -79,6 +82,7 @@ impl Remote {
         self.spawned.store(0, Ordering::Relaxed);
         self.ended.store(0, Ordering::Relaxed);
         self.is_stuck.store(false, Ordering::Relaxed);
+        self.is_lost.store(false, Ordering::Relaxed);
         self.set_asleep(false);
     }
 
@@ -134,17 +138,23 @@ impl Remote {
         self.turns.store(turn, Ordering::Relaxed);
         if self.is_stuck.load(Ordering::Relaxed) {
             self.is_stuck.store(false, Ordering::Relaxed);
+            self.is_lost.store(false, Ordering::Relaxed);
         }
+    }
+
+    pub(super) fn is_lost(&self) -> bool {
+        self.is_lost.load(Ordering::Relaxed)
     }
 
     pub(super) fn turn(&self) -> u32 {
         self.turns.load(Ordering::Relaxed)
     }
 
-    /// The monitor's: it has made no turn for long. Has it anything that others could do?
-    pub(super) fn is_stuck_beside_work(&self) -> bool {
+    /// The monitor's: it has made no turn for long, or is even lost. Has it anything that others could do?
+    pub(super) fn is_stuck_beside_work(&self, is_lost: bool) -> bool {
         let has_work = !(self.stealer.is_empty() && self.mailbox.is_empty());
         if has_work {
+            self.is_lost.store(is_lost, Ordering::Relaxed);
             self.is_stuck.store(true, Ordering::Relaxed);
         }
         has_work
@@ -155,9 +165,10 @@ impl Remote {
         self.residents.load(Ordering::Relaxed) + self.stealer.len() + self.mailbox.len()
     }
 
-    /// Has it work that another may take? The one thing that it will do next, it will do: only if it is stuck is that
-    /// anybody's.
+    /// Has it work that another may take? The one thing that it will do next, it will do, and what was sent to it was sent
+    /// so that it lives there: only if it is stuck is that anybody's.
     pub(super) fn has_to_spare(&self) -> bool {
-        self.stealer.len() > usize::from(!self.is_stuck.load(Ordering::Relaxed)) || !self.mailbox.is_empty()
+        self.stealer.len() > usize::from(!self.is_stuck.load(Ordering::Relaxed))
+            || self.is_lost() && !self.mailbox.is_empty()
     }
 }

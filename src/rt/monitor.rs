@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(10);
+/// Who is at the same thing for so long is not only waiting for a processor.
+const LOST: Duration = Duration::from_millis(10);
 const IDLE: Duration = Duration::from_secs(1);
 
 const NOT_STARTED: u8 = 0;
@@ -59,7 +61,8 @@ impl Monitor {
 }
 
 fn watch(shared: &Shared, parker: &Parker) {
-    let mut seen = vec![None; shared.workers().len()];
+    // What each was at, and since when.
+    let mut seen: Vec<Option<(u32, Instant)>> = vec![None; shared.workers().len()];
     let mut period = SHORTEST;
     let mut idle_since = None;
     loop {
@@ -71,11 +74,12 @@ fn watch(shared: &Shared, parker: &Parker) {
         for (worker, seen) in shared.workers().iter().zip(&mut seen) {
             let turns = (!worker.is_asleep()).then(|| worker.turn());
             busy |= turns.is_some();
-            if turns.is_some() && turns == *seen && worker.is_stuck_beside_work() {
+            let since = seen.filter(|&(at, _)| Some(at) == turns).map(|(_, since)| since);
+            if since.is_some_and(|since| worker.is_stuck_beside_work(since.elapsed() >= LOST)) {
                 shared.wake_one();
                 helped = true;
             }
-            *seen = turns;
+            *seen = turns.map(|turns| (turns, since.unwrap_or_else(Instant::now)));
         }
         period = if helped { SHORTEST } else { (period * 2).min(LONGEST) };
         if busy {

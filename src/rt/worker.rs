@@ -488,14 +488,17 @@ impl Worker {
 
     fn steal_from(&self, other: &Remote) -> Option<Work> {
         // Half of it, in one piece: those who were started one after the other will have to do with each other.
-        until_known(|| other.stealer.steal_batch_with_limit_and_pop(&self.fresh, usize::MAX))
-            .or_else(|| until_known(|| other.mailbox.steal_batch_and_pop(&self.fresh)))
+        until_known(|| other.stealer.steal_batch_with_limit_and_pop(&self.fresh, usize::MAX)).or_else(|| {
+            let is_lost = other.is_lost();
+            is_lost.then(|| until_known(|| other.mailbox.steal_batch_and_pop(&self.fresh))).flatten()
+        })
     }
 
     /// There is a burst of fresh work: if another worker has fewer residents, it gets half of the surplus.
     fn share(&self) {
         let mine = self.residents.borrow().len();
-        let Some(other) = self.shared.others(self.remote).min_by_key(|other| other.load()) else { return };
+        let others = self.shared.others(self.remote).filter(|other| !other.is_lost());
+        let Some(other) = others.min_by_key(|other| other.load()) else { return };
         let theirs = other.load();
         if mine <= theirs + SLACK {
             return;
