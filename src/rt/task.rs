@@ -4,12 +4,13 @@
 //! where it would have been scheduled.
 
 use super::bridge::Polling;
-use super::g::Identity;
+use super::g::{Ended, Identity};
 use super::join::{JoinError, JoinHandle};
 use super::runtime::Shared;
 use super::worker::{Work, current_identity, current_worker, polling_as};
 use async_task::{FallibleTask, Runnable};
 use slab::Slab;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -62,27 +63,36 @@ impl TaskInfo {
     }
 }
 
-/// A task's future: its panic is part of its output.
+/// A task's future: its panic is part of its output, and where it is dropped it may panic. (The task's cell would abort.)
 struct Body<F> {
-    future: F,
+    future: ManuallyDrop<F>,
     info: Arc<TaskInfo>,
 }
 
-type Output<T> = Result<T, Option<Box<dyn std::any::Any + Send>>>;
+/// What a task has returned; where nobody joins it it may panic, too.
+struct Output<T>(Option<Ended<T>>);
+
+impl<T> Drop for Output<T> {
+    fn drop(&mut self) {
+        if let Some(unjoined) = self.0.take() {
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(unjoined)));
+        }
+    }
+}
 
 impl<F: Future> Future for Body<F> {
     type Output = Output<F::Output>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if self.info.cancelled.load(Ordering::SeqCst) {
-            return Poll::Ready(Err(None));
+            return Poll::Ready(Output(Some(Err(None))));
         }
         let _current = polling_as(&self.info.identity);
         // SAFETY: pinned with us.
-        let future = unsafe { self.map_unchecked_mut(|this| &mut this.future) };
+        let future = unsafe { self.map_unchecked_mut(|this| &mut *this.future) };
         match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
-            Ok(polled) => polled.map(Ok),
-            Err(payload) => Poll::Ready(Err(Some(payload))),
+            Ok(polled) => polled.map(|value| Output(Some(Ok(value)))),
+            Err(payload) => Poll::Ready(Output(Some(Err(Some(payload))))),
         }
     }
 }
@@ -91,6 +101,8 @@ impl<F> Drop for Body<F> {
     fn drop(&mut self) {
         let waker = self.info.shared.tasks.lock().try_remove(self.info.key.load(Ordering::Relaxed));
         drop(waker);
+        // SAFETY: dropped once, and not moved before.
+        let _ = catch_unwind(AssertUnwindSafe(|| unsafe { ManuallyDrop::drop(&mut self.future) }));
     }
 }
 
@@ -107,7 +119,7 @@ where
         shared: shared.clone(),
         key: AtomicUsize::new(usize::MAX),
     });
-    let body = Body { future, info: info.clone() };
+    let body = Body { future: ManuallyDrop::new(future), info: info.clone() };
     let to = shared.clone();
     let (runnable, task) = async_task::spawn(body, move |runnable| schedule(&to, runnable));
     info.key.store(shared.tasks.lock().insert(runnable.waker()), Ordering::Relaxed);
@@ -159,7 +171,10 @@ impl<T> Future for TaskHandle<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let id = self.info.identity.id();
         let Some(task) = &mut self.task else { return Poll::Ready(Err(JoinError::new(id, None))) };
-        Pin::new(task).poll(cx).map(|output| output.unwrap_or(Err(None)).map_err(|payload| JoinError::new(id, payload)))
+        Pin::new(task).poll(cx).map(|output| {
+            let ended = output.and_then(|mut output| output.0.take()).unwrap_or(Err(None));
+            ended.map_err(|payload| JoinError::new(id, payload))
+        })
     }
 }
 
