@@ -1,4 +1,4 @@
-//! Threads, tokio's tasks and the tasks of other executors on the two ends of a channel, in every pairing: each value is
+//! Threads, goroutines, tokio's tasks and the tasks of other executors on the two ends of a channel, in every pairing: each value is
 //! received once, everybody comes to an end, and how long a poll takes at most.
 
 mod common;
@@ -7,7 +7,9 @@ use common::future::two_workers;
 use common::{Census, Counted, PATIENCE, Random, watchdog};
 use futures_executor::block_on;
 use futures_util::{SinkExt, StreamExt, stream};
-use gochan::{Chan, Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded, never, select, select_async};
+use gochan::{
+    Chan, Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded, go, never, rt, select, select_async,
+};
 use std::future::poll_fn;
 use std::io::Write;
 use std::pin::{Pin, pin};
@@ -58,6 +60,7 @@ impl Wake for Anywhere {
 #[derive(Clone, Copy, Debug)]
 enum Host {
     Thread,
+    Goroutine,
     Tokio,
     Other,
 }
@@ -71,7 +74,7 @@ struct Hosts {
 type End = Box<dyn FnOnce()>;
 
 impl Hosts {
-    /// Starts a party: as `thread` in a thread, as `task` on an executor.
+    /// Starts a party: as `thread` in a thread or a goroutine, as `task` on an executor.
     fn start<F>(&self, host: Host, thread: impl FnOnce() + Send + 'static, task: F) -> End
     where
         F: Future<Output = ()> + Send + 'static,
@@ -81,17 +84,25 @@ impl Hosts {
                 let thread = thread::spawn(thread);
                 Box::new(|| thread.join().unwrap())
             }
+            Host::Goroutine => {
+                let goroutine = go(thread);
+                Box::new(|| goroutine.join().unwrap())
+            }
             Host::Tokio => {
                 let task = self.tokio.spawn(task);
                 Box::new(|| block_on(task).unwrap())
             }
             // Of several others it is each in turn.
-            Host::Other => match self.others.fetch_add(1, Ordering::Relaxed) % 3 {
+            Host::Other => match self.others.fetch_add(1, Ordering::Relaxed) % 4 {
                 0 => {
                     let task = smol::spawn(task);
                     Box::new(|| smol::block_on(task))
                 }
                 1 => {
+                    let task = rt::spawn(task);
+                    Box::new(|| task.join().unwrap())
+                }
+                2 => {
                     let thread = thread::spawn(|| block_on(task));
                     Box::new(|| thread.join().unwrap())
                 }
@@ -165,7 +176,7 @@ impl Ledger {
 fn pairings(run: fn(&Hosts, [Host; 2], usize, &Arc<Ledger>) -> Vec<End>) {
     watchdog(move || {
         let hosts = Hosts { tokio: two_workers(), others: AtomicUsize::new(0) };
-        let all = [Host::Thread, Host::Tokio, Host::Other];
+        let all = [Host::Thread, Host::Goroutine, Host::Tokio, Host::Other];
         for pair in all.into_iter().flat_map(|one| all.map(|other| [one, other])) {
             for cap in [0, 1, 64] {
                 let ledger = Ledger::new();

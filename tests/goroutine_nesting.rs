@@ -43,7 +43,9 @@ fn a_waker_that_waits() {
                 let ((tx, rx), (woken, is_woken), (goes_on, go_on)) = (bounded(0), bounded(0), bounded(0));
                 let waker = waker(Arc::new(Waits { woken, go_on }));
                 let mut cx = Context::from_waker(&waker);
-                let mut sends = pin!(async { select_async! { send(tx, i) -> sent => sent.unwrap() } });
+                let mut sends = pin!(async {
+                    select_async! { send(tx, i) -> sent => sent.unwrap() }
+                });
                 assert!(sends.as_mut().poll(&mut cx).is_pending());
                 let receives = runtime.go(move || {
                     let received = rx.recv();

@@ -1,11 +1,11 @@
-//! Many threads: every value is accounted for, order is kept, everybody comes to an end.
+//! Many threads, many goroutines, and both: every value is accounted for, order is kept, everybody comes to an end.
 //!
 //! A value that was made was received, came back to its sender, was displaced, or was dropped with the channel; in the
 //! end none is alive.
 
 mod common;
 
-use common::{Census, Counted, Random, make, watchdog};
+use common::{Census, Counted, Random, Waiters, make, watchdog};
 use gochan::debug::{Reason, channels};
 use gochan::{Receiver, Sender, TrySendError, bounded, unbounded};
 use std::any::type_name;
@@ -101,111 +101,121 @@ const KINDS: [Option<usize>; 6] = [Some(0), Some(1), Some(2), Some(7), Some(100)
 #[test]
 fn every_operation_at_once() {
     watchdog(|| {
-        for (seed, cap) in KINDS.into_iter().enumerate() {
-            let ledger = Ledger::default();
-            let (tx, rx) = make(cap);
-            thread::scope(|scope| {
-                for i in 0..4 {
-                    let (tx, rx, ledger) = (tx.clone(), rx.clone(), &ledger);
-                    scope.spawn(move || ledger.send(&tx, 3000, seed * 100 + i));
-                    scope.spawn(move || ledger.receive(&rx, usize::MAX, seed * 100 + 50 + i));
-                }
-                drop((tx, rx));
-            });
-            ledger.balance(0);
-        }
+        Waiters::each(|waiters| {
+            for (seed, cap) in KINDS.into_iter().enumerate() {
+                let ledger = Ledger::default();
+                let (tx, rx) = make(cap);
+                waiters.scope(|scope| {
+                    for i in 0..4 {
+                        let (tx, rx, ledger) = (tx.clone(), rx.clone(), &ledger);
+                        scope.spawn(move || ledger.send(&tx, 3000, seed * 100 + i));
+                        scope.spawn(move || ledger.receive(&rx, usize::MAX, seed * 100 + 50 + i));
+                    }
+                    drop((tx, rx));
+                });
+                ledger.balance(0);
+            }
+        });
     });
 }
 
 #[test]
 fn every_operation_until_somebody_closes() {
     watchdog(|| {
-        for round in 0..180 {
-            let ledger = Ledger::default();
-            let (tx, rx) = make(KINDS[round % KINDS.len()]);
-            let left = thread::scope(|scope| {
-                for i in 0..3 {
-                    let (tx, rx, ledger) = (tx.clone(), rx.clone(), &ledger);
-                    scope.spawn(move || ledger.send(&tx, 300, round * 100 + i));
-                    // They may stop before the end.
-                    scope.spawn(move || ledger.receive(&rx, 100 + round / 3, round * 100 + 50 + i));
-                }
-                // In the middle: after about as many values as the round says.
-                let enough = round;
-                common::wait_until(|| ledger.census.made() >= enough);
-                assert!(rx.close());
-                drop(tx);
-                rx
-            });
-            let left = left.drain().count();
-            ledger.balance(left);
-        }
+        Waiters::each(|waiters| {
+            for round in 0..180 {
+                let ledger = Ledger::default();
+                let (tx, rx) = make(KINDS[round % KINDS.len()]);
+                let left = waiters.scope(|scope| {
+                    for i in 0..3 {
+                        let (tx, rx, ledger) = (tx.clone(), rx.clone(), &ledger);
+                        scope.spawn(move || ledger.send(&tx, 300, round * 100 + i));
+                        // They may stop before the end.
+                        scope.spawn(move || ledger.receive(&rx, 100 + round / 3, round * 100 + 50 + i));
+                    }
+                    // In the middle: after about as many values as the round says.
+                    let enough = round;
+                    common::wait_until(|| ledger.census.made() >= enough);
+                    assert!(rx.close());
+                    drop(tx);
+                    rx
+                });
+                let left = left.drain().count();
+                ledger.balance(left);
+            }
+        });
     });
 }
 
 #[test]
 fn every_operation_until_the_receivers_go() {
     watchdog(|| {
-        for round in 0..180 {
-            let ledger = Ledger::default();
-            let (tx, rx) = make(KINDS[round % KINDS.len()]);
-            thread::scope(|scope| {
-                for i in 0..3 {
-                    let (tx, rx, ledger) = (tx.clone(), rx.clone(), &ledger);
-                    scope.spawn(move || ledger.send(&tx, 300, round * 100 + i));
-                    scope.spawn(move || ledger.receive(&rx, 2 * round, round * 100 + 50 + i));
-                }
-                drop((tx, rx));
-            });
-            // What was in the buffer went with the last receiver; nothing is alive though nobody counted it.
-            let received = ledger.received.load(Ordering::Relaxed) + ledger.displaced.load(Ordering::Relaxed);
-            let left = ledger.sent.load(Ordering::Relaxed) - received;
-            ledger.balance(left);
-        }
+        Waiters::each(|waiters| {
+            for round in 0..180 {
+                let ledger = Ledger::default();
+                let (tx, rx) = make(KINDS[round % KINDS.len()]);
+                waiters.scope(|scope| {
+                    for i in 0..3 {
+                        let (tx, rx, ledger) = (tx.clone(), rx.clone(), &ledger);
+                        scope.spawn(move || ledger.send(&tx, 300, round * 100 + i));
+                        scope.spawn(move || ledger.receive(&rx, 2 * round, round * 100 + 50 + i));
+                    }
+                    drop((tx, rx));
+                });
+                // What was in the buffer went with the last receiver; nothing is alive though nobody counted it.
+                let received = ledger.received.load(Ordering::Relaxed) + ledger.displaced.load(Ordering::Relaxed);
+                let left = ledger.sent.load(Ordering::Relaxed) - received;
+                ledger.balance(left);
+            }
+        });
     });
 }
 
 #[test]
 fn each_receiver_sees_each_senders_values_in_order() {
     watchdog(|| {
-        const SENDERS: usize = 4;
-        const EACH: usize = 2000;
-        for cap in KINDS {
-            let (tx, rx) = make(cap);
-            let total = AtomicUsize::new(0);
-            thread::scope(|scope| {
-                for sender in 0..SENDERS {
-                    let tx = tx.clone();
-                    scope.spawn(move || (1..=EACH).for_each(|i| tx.send((sender, i)).unwrap()));
-                }
-                drop(tx);
-                for _ in 0..3 {
-                    let (rx, total) = (&rx, &total);
-                    scope.spawn(move || {
-                        let mut last = [0; SENDERS];
-                        for (sender, i) in rx {
-                            assert!(last[sender] < i, "{i} after {}", last[sender]);
-                            last[sender] = i;
-                            total.fetch_add(1, Ordering::Relaxed);
-                        }
-                    });
-                }
-            });
-            assert_eq!(total.into_inner(), SENDERS * EACH);
-        }
+        Waiters::each(|waiters| {
+            const SENDERS: usize = 4;
+            const EACH: usize = 2000;
+            for cap in KINDS {
+                let (tx, rx) = make(cap);
+                let total = AtomicUsize::new(0);
+                waiters.scope(|scope| {
+                    for sender in 0..SENDERS {
+                        let tx = tx.clone();
+                        scope.spawn(move || (1..=EACH).for_each(|i| tx.send((sender, i)).unwrap()));
+                    }
+                    drop(tx);
+                    for _ in 0..3 {
+                        let (rx, total) = (&rx, &total);
+                        scope.spawn(move || {
+                            let mut last = [0; SENDERS];
+                            for (sender, i) in rx {
+                                assert!(last[sender] < i, "{i} after {}", last[sender]);
+                                last[sender] = i;
+                                total.fetch_add(1, Ordering::Relaxed);
+                            }
+                        });
+                    }
+                });
+                assert_eq!(total.into_inner(), SENDERS * EACH);
+            }
+        });
     });
 }
 
 #[test]
 fn one_receiver_sees_a_senders_values_without_a_gap() {
     watchdog(|| {
-        for cap in KINDS {
-            let (tx, rx) = make(cap);
-            thread::scope(|scope| {
-                scope.spawn(move || (0..20_000).for_each(|i| tx.send(i).unwrap()));
-                assert!(rx.iter().eq(0..20_000));
-            });
-        }
+        Waiters::each(|waiters| {
+            for cap in KINDS {
+                let (tx, rx) = make(cap);
+                waiters.scope(|scope| {
+                    scope.spawn(move || (0..20_000).for_each(|i| tx.send(i).unwrap()));
+                    assert!(rx.iter().eq(0..20_000));
+                });
+            }
+        });
     });
 }
 
@@ -213,19 +223,21 @@ fn one_receiver_sees_a_senders_values_without_a_gap() {
 fn sixty_four_threads_finish() {
     // Many more threads than cores: the lock's holder is preempted, wakers wait for their sleepers, and all get through.
     watchdog(|| {
-        for cap in [Some(0), Some(1), Some(16), None] {
-            let ledger = Ledger::default();
-            let (tx, rx) = make(cap);
-            thread::scope(|scope| {
-                for i in 0..32 {
-                    let (tx, rx, ledger) = (tx.clone(), rx.clone(), &ledger);
-                    scope.spawn(move || ledger.send(&tx, 1000, i));
-                    scope.spawn(move || ledger.receive(&rx, usize::MAX, 32 + i));
-                }
-                drop((tx, rx));
-            });
-            ledger.balance(0);
-        }
+        Waiters::each(|waiters| {
+            for cap in [Some(0), Some(1), Some(16), None] {
+                let ledger = Ledger::default();
+                let (tx, rx) = make(cap);
+                waiters.scope(|scope| {
+                    for i in 0..32 {
+                        let (tx, rx, ledger) = (tx.clone(), rx.clone(), &ledger);
+                        scope.spawn(move || ledger.send(&tx, 1000, i));
+                        scope.spawn(move || ledger.receive(&rx, usize::MAX, 32 + i));
+                    }
+                    drop((tx, rx));
+                });
+                ledger.balance(0);
+            }
+        });
     });
 }
 
@@ -233,23 +245,25 @@ fn sixty_four_threads_finish() {
 fn sixty_four_threads_on_many_channels_finish() {
     // A ring: each thread passes on what it gets; one value goes round.
     watchdog(|| {
-        const THREADS: usize = 64;
-        let (txs, rxs): (Vec<_>, Vec<_>) = (0..THREADS).map(|i| bounded::<usize>(i % 3)).unzip();
-        thread::scope(|scope| {
-            for i in 0..THREADS {
-                let (rx, tx) = (&rxs[i], &txs[(i + 1) % THREADS]);
-                scope.spawn(move || {
-                    for hops in rx {
-                        if hops == 0 {
-                            break;
+        Waiters::each(|waiters| {
+            const THREADS: usize = 64;
+            let (txs, rxs): (Vec<_>, Vec<_>) = (0..THREADS).map(|i| bounded::<usize>(i % 3)).unzip();
+            waiters.scope(|scope| {
+                for i in 0..THREADS {
+                    let (rx, tx) = (&rxs[i], &txs[(i + 1) % THREADS]);
+                    scope.spawn(move || {
+                        for hops in rx {
+                            if hops == 0 {
+                                break;
+                            }
+                            // The last hop may find its receiver gone.
+                            let _ = tx.send(hops - 1);
                         }
-                        // The last hop may find its receiver gone.
-                        let _ = tx.send(hops - 1);
-                    }
-                    tx.close();
-                });
-            }
-            txs[0].send(THREADS * 50).unwrap();
+                        tx.close();
+                    });
+                }
+                txs[0].send(THREADS * 50).unwrap();
+            });
         });
     });
 }
@@ -258,46 +272,48 @@ fn sixty_four_threads_on_many_channels_finish() {
 fn a_look_at_any_moment_finds_the_channel_settled() {
     // Never do senders and receivers wait at once, receivers while there is a value, or senders while there is room.
     watchdog(|| {
-        struct Here;
-        const ENOUGH: usize = 300;
-        for cap in [0, 1, 3] {
-            let (tx, rx) = bounded::<Here>(cap);
-            let done = AtomicBool::new(false);
-            thread::scope(|scope| {
-                // A channel can be looked at once somebody has slept on it.
-                scope.spawn(|| assert!(rx.recv().is_ok()));
-                common::wait_for_waiting::<Here>(1);
-                assert!(tx.send(Here).is_ok());
+        Waiters::each(|waiters| {
+            struct Here;
+            const ENOUGH: usize = 300;
+            for cap in [0, 1, 3] {
+                let (tx, rx) = bounded::<Here>(cap);
+                let done = AtomicBool::new(false);
+                waiters.scope(|scope| {
+                    // A channel can be looked at once somebody has slept on it.
+                    scope.spawn(|| assert!(rx.recv().is_ok()));
+                    common::wait_for_waiting::<Here>(1);
+                    assert!(tx.send(Here).is_ok());
 
-                for seed in 0..6 {
-                    let (tx, rx, done) = (&tx, &rx, &done);
-                    scope.spawn(move || {
-                        let mut random = Random::new(seed);
-                        while !done.load(Ordering::Relaxed) {
-                            let patience = Duration::from_micros(random.below(300) as u64);
-                            if seed % 2 == 0 {
-                                drop(tx.send_timeout(Here, patience));
-                            } else {
-                                drop(rx.recv_timeout(patience));
+                    for seed in 0..6 {
+                        let (tx, rx, done) = (&tx, &rx, &done);
+                        scope.spawn(move || {
+                            let mut random = Random::new(seed);
+                            while !done.load(Ordering::Relaxed) {
+                                let patience = Duration::from_micros(random.below(300) as u64);
+                                if seed % 2 == 0 {
+                                    drop(tx.send_timeout(Here, patience));
+                                } else {
+                                    drop(rx.recv_timeout(patience));
+                                }
                             }
-                        }
-                    });
-                }
-                let (mut sending, mut receiving) = (0, 0);
-                while sending < ENOUGH || receiving < ENOUGH {
-                    for channel in channels().into_iter().filter(|c| c.element == type_name::<Here>()) {
-                        let senders = channel.waiting.iter().filter(|w| w.reason == Reason::ChanSend).count();
-                        let receivers = channel.waiting.len() - senders;
-                        assert!(senders == 0 || receivers == 0, "{channel}");
-                        assert!(receivers == 0 || channel.len == 0, "{channel}");
-                        assert!(senders == 0 || channel.len == cap, "{channel}");
-                        sending += senders;
-                        receiving += receivers;
+                        });
                     }
-                }
-                done.store(true, Ordering::Relaxed);
-            });
-        }
+                    let (mut sending, mut receiving) = (0, 0);
+                    while sending < ENOUGH || receiving < ENOUGH {
+                        for channel in channels().into_iter().filter(|c| c.element == type_name::<Here>()) {
+                            let senders = channel.waiting.iter().filter(|w| w.reason == Reason::ChanSend).count();
+                            let receivers = channel.waiting.len() - senders;
+                            assert!(senders == 0 || receivers == 0, "{channel}");
+                            assert!(receivers == 0 || channel.len == 0, "{channel}");
+                            assert!(senders == 0 || channel.len == cap, "{channel}");
+                            sending += senders;
+                            receiving += receivers;
+                        }
+                    }
+                    done.store(true, Ordering::Relaxed);
+                });
+            }
+        });
     });
 }
 
@@ -305,24 +321,26 @@ fn a_look_at_any_moment_finds_the_channel_settled() {
 fn what_a_sender_did_before_is_seen_by_the_receiver() {
     // Plain memory, guarded by nothing but the channel, in both directions.
     watchdog(|| {
-        for (tx, rx) in [bounded(0), bounded(1), unbounded()] {
-            let (back_tx, back_rx) = bounded::<Box<[usize; 8]>>(0);
-            thread::scope(|scope| {
-                scope.spawn(move || {
-                    for mut words in rx.iter() {
-                        let words: &mut Box<[usize; 8]> = &mut words;
-                        assert!(words.iter().all(|word| *word == words[0]));
-                        let next = words[0] + 1;
-                        words.fill(next);
-                        back_tx.send(words.clone()).unwrap();
+        Waiters::each(|waiters| {
+            for (tx, rx) in [bounded(0), bounded(1), unbounded()] {
+                let (back_tx, back_rx) = bounded::<Box<[usize; 8]>>(0);
+                waiters.scope(|scope| {
+                    scope.spawn(move || {
+                        for mut words in rx.iter() {
+                            let words: &mut Box<[usize; 8]> = &mut words;
+                            assert!(words.iter().all(|word| *word == words[0]));
+                            let next = words[0] + 1;
+                            words.fill(next);
+                            back_tx.send(words.clone()).unwrap();
+                        }
+                    });
+                    for i in 0..2000 {
+                        tx.send(Box::new([i; 8])).unwrap();
+                        assert_eq!(*back_rx.recv().unwrap(), [i + 1; 8]);
                     }
+                    drop(tx);
                 });
-                for i in 0..2000 {
-                    tx.send(Box::new([i; 8])).unwrap();
-                    assert_eq!(*back_rx.recv().unwrap(), [i + 1; 8]);
-                }
-                drop(tx);
-            });
-        }
+            }
+        });
     });
 }

@@ -7,7 +7,9 @@ pub(crate) mod future;
 
 use gochan::debug::{Waiting, channels};
 use gochan::{Receiver, Sender, bounded, unbounded};
+use gochan::rt;
 use std::any::type_name;
+use std::cell::Cell;
 use std::env;
 use std::ffi::OsStr;
 use std::hint;
@@ -92,6 +94,47 @@ pub(crate) fn example(name: &str) -> PathBuf {
         assert!(cargo.status().unwrap().success());
     }
     example
+}
+
+/// Who waits in a test of many.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Waiters {
+    Threads,
+    Goroutines,
+    /// In turn.
+    Both,
+}
+
+impl Waiters {
+    /// Runs a test with each kind.
+    pub(crate) fn each(mut test: impl FnMut(Self)) {
+        [Self::Threads, Self::Goroutines, Self::Both].into_iter().for_each(&mut test);
+    }
+
+    /// A scope in which `spawn` starts one.
+    pub(crate) fn scope<'env, T>(self, f: impl for<'t, 'g> FnOnce(&Crowd<'t, 'g, 'env>) -> T) -> T {
+        thread::scope(|threads| {
+            rt::scope(|goroutines| f(&Crowd { kind: self, threads, goroutines, count: Cell::new(0) }))
+        })
+    }
+}
+
+pub(crate) struct Crowd<'t, 'g, 'env> {
+    kind: Waiters,
+    threads: &'t thread::Scope<'t, 'env>,
+    goroutines: &'g rt::Scope<'g, 'env>,
+    count: Cell<usize>,
+}
+
+impl<'env> Crowd<'_, '_, 'env> {
+    pub(crate) fn spawn(&self, f: impl FnOnce() + Send + 'env) {
+        let count = self.count.replace(self.count.get() + 1);
+        match self.kind {
+            Waiters::Goroutines => drop(self.goroutines.go(f)),
+            Waiters::Both if count % 2 == 1 => drop(self.goroutines.go(f)),
+            Waiters::Threads | Waiters::Both => drop(self.threads.spawn(f)),
+        }
+    }
 }
 
 /// The text with which `f` panics.
