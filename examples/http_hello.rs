@@ -110,6 +110,7 @@ fn client(to: SocketAddr, me: usize, requests: usize) -> Result<(), Error> {
         let path = format!("/client-{me}-{i}");
         let request = Request::get(&path).header("host", to.to_string()).body(Empty::<Bytes>::new())?;
         let answer = rt::block_on(async {
+            sender.ready().await?;
             let answer = sender.send_request(request).await?;
             answer.into_body().collect().await
         })?;

@@ -71,3 +71,15 @@ fn http_hello_ends_by_ctrl_c() {
     };
     assert!(status.success());
 }
+
+/// Loosely, by the best of some rounds: the machine is others' too, of which eight threads get more than two workers. What
+/// `spread` prints is what it is for.
+#[test]
+fn computing_is_spread() {
+    let output = run("spread", &["--rounds", "7", "--piece", "10", "--jobs", "100"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    println!("{text}");
+    let best = |line: &str| line.trim_end_matches(')').rsplit(' ').next().unwrap().parse::<f64>().unwrap();
+    assert_eq!(text.lines().count(), 2, "{text}");
+    assert!(text.lines().all(|line| best(line) > 0.6), "{text}");
+}
