@@ -1,12 +1,22 @@
 //! Go's channels for Rust.
 //!
-//! | | send | receive | select | with a time limit | time |
+//! | | send | receive | select | spawn | sleep |
 //! |---|---|---|---|---|---|
-//! | OS thread | [`send`](Sender::send) | [`recv`](Receiver::recv) | [`select!`], [`Select`] | [`send_timeout`](Sender::send_timeout), [`recv_timeout`](Receiver::recv_timeout), `default(..)` | [`after`], [`at`], [`tick`] |
-//! | async task, on any executor | [`send_async`](Sender::send_async) | [`recv_async`](Receiver::recv_async), [`stream`](Receiver::stream) | [`select_async!`], [`Select::select_async`] | [`send_timeout_async`](Sender::send_timeout_async), [`recv_timeout_async`](Receiver::recv_timeout_async), `default(..)` | the same |
+//! | OS thread | [`send`](Sender::send) | [`recv`](Receiver::recv) | [`select!`], [`Select`] | [`std::thread::spawn`] | [`std::thread::sleep`] |
+//! | async task, on any executor | [`send_async`](Sender::send_async) | [`recv_async`](Receiver::recv_async), [`stream`](Receiver::stream) | [`select_async!`], [`Select::select_async`] | the executor's | [`after(d)`](after)`.recv_async()` |
+#![cfg_attr(
+    feature = "rt",
+    doc = "| goroutine | [`send`](Sender::send) | [`recv`](Receiver::recv) | [`select!`], [`Select`] | [`go`], [`rt::spawn`] for tasks | [`rt::sleep`] |"
+)]
+#![cfg_attr(
+    not(feature = "rt"),
+    doc = "| goroutine (feature `rt`) | [`send`](Sender::send) | [`recv`](Receiver::recv) | [`select!`], [`Select`] | `go`, `rt::spawn` for tasks | `rt::sleep` |"
+)]
 //!
-//! Both meet on the same channels, by the same handles, at any capacity. So do goroutines (feature `rt`, module `rt`, which
-//! has begun), for which the first row holds.
+//! All three meet on the same channels, by the same handles, at any capacity, and in the same select. Every operation has
+//! forms that try and forms with a time limit ([`try_send`](Sender::try_send), [`recv_timeout`](Receiver::recv_timeout),
+//! [`send_timeout_async`](Sender::send_timeout_async), `default(..)`), and time comes on channels too: [`after`], [`at`],
+//! [`tick`].
 //!
 //! A channel is Go's `hchan`: one short lock, a buffer, and two queues of waiters. A send gives its value to the
 //! receiver that has waited longest, straight into its memory; a receive takes it from the sender that has waited
