@@ -1,5 +1,5 @@
 //! The example `treesum` as a process: its output against coreutils' byte by byte, and every way it
-//! can end.
+//! can end; with goroutines for its stages, and with threads.
 //!
 //! The trees are made afresh for each test. What root cannot read either is a path longer than the
 //! system takes: no permission, no mount and no privilege is needed for it.
@@ -24,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Larger than any disk, and reading it takes as long as anybody likes.
 const ENDLESS: u64 = 1 << 38;
+
+/// What makes its stages goroutines, and threads.
+const FORMS: [&[&str]; 2] = [&[], &["--threads"]];
 
 /// A directory that goes away with its test.
 struct Tree(PathBuf);
@@ -120,7 +123,16 @@ impl Tree {
         sh.output().unwrap().stdout
     }
 
+    /// Runs it in both forms, which must not differ.
     fn treesum(&self, options: &[&str]) -> Output {
+        let [output, other] = FORMS.map(|form| self.run(&[form, options].concat()));
+        assert_same(&other.stdout, &output.stdout);
+        assert_same(&other.stderr, &output.stderr);
+        assert_eq!(other.status, output.status);
+        output
+    }
+
+    fn run(&self, options: &[&str]) -> Output {
         let child = self.spawn(options);
         let (pid, done) = (child.id(), std::sync::mpsc::channel());
         let waiter = thread::spawn(move || {
@@ -384,6 +396,10 @@ fn ctrl_c_in_the_middle(tree: Tree, options: &[&str]) {
     for name in ["b", "c", "d"] {
         tree.hole(name, ENDLESS);
     }
+    FORMS.iter().for_each(|form| interrupt_in_the_middle(&tree, &[form, options].concat()));
+}
+
+fn interrupt_in_the_middle(tree: &Tree, options: &[&str]) {
     let mut child = tree.spawn(&[&["--workers", "3", "--verbose"], options].concat());
     // With this line out, the workers have nothing left to do but the large files.
     let mut line = String::new();
@@ -405,12 +421,14 @@ fn ctrl_c_with_a_reader_that_does_not_read() {
     for n in 0..2000 {
         File::create(tree.0.join(format!("{n:04}"))).unwrap();
     }
-    let mut child = tree.spawn(&[]);
-    // The pipe holds less than the whole output; wherever this finds the process, it must end.
-    thread::sleep(Duration::from_millis(300));
-    let (status, took) = interrupt(&mut child);
-    assert_eq!(status.code(), Some(130));
-    assert!(took < Duration::from_secs(1), "took {took:?}");
+    for form in FORMS {
+        let mut child = tree.spawn(form);
+        // The pipe holds less than the whole output; wherever this finds the process, it must end.
+        thread::sleep(Duration::from_millis(300));
+        let (status, took) = interrupt(&mut child);
+        assert_eq!(status.code(), Some(130));
+        assert!(took < Duration::from_secs(1), "took {took:?}");
+    }
 }
 
 #[test]
@@ -419,15 +437,17 @@ fn ends_quietly_when_the_reader_goes_away() {
     for n in 0..2000 {
         File::create(tree.0.join(format!("{n:04}"))).unwrap();
     }
-    let mut child = tree.spawn(&[]);
-    let mut reader = BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    reader.read_line(&mut line).unwrap();
-    assert!(line.ends_with("  ./0000\n"), "{line}");
-    drop(reader);
-    let status = wait(&mut child);
-    assert_eq!(stderr(&mut child), "");
-    assert_eq!(status.code(), Some(141));
+    for form in FORMS {
+        let mut child = tree.spawn(form);
+        let mut reader = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        assert!(line.ends_with("  ./0000\n"), "{line}");
+        drop(reader);
+        let status = wait(&mut child);
+        assert_eq!(stderr(&mut child), "");
+        assert_eq!(status.code(), Some(141));
+    }
 }
 
 /// With no DIR it is the toolchain's own tree: the first lines of it, and then no more.

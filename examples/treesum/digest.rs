@@ -3,18 +3,22 @@
 //! results are not wanted any more, or, in the middle of a file, when `done` is closed; it closes
 //! nothing: the last one to drop its sender of `results` does.
 //!
+//! Reading a file blocks a thread. A worker that is a goroutine lends it to [`rt::unblock`]: then its peers, the walker among
+//! them, run on, and there are as many readers as workers whatever the number of the runtime's threads.
+//!
 //! With a timeout, a worker leaves the reading to a thread of its own, so that it can itself wait for
 //! something else as well.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use gochan::{Receiver, Sender, after, bounded, select};
+use gochan::{Receiver, Sender, after, bounded, rt, select};
 use sha2::digest::DynDigest;
 
 use crate::screen::Meter;
@@ -46,17 +50,31 @@ pub(crate) fn worker(
     done: &Done,
     meter: &Arc<Meter>,
 ) {
+    let send = |Job { seq, path }, digest: Option<_>| {
+        digest.is_some_and(|result| results.send(Outcome { seq, path, result }).is_ok())
+    };
+    if let Some(timeout) = timeout {
+        let mut impatient = Impatient { timeout, algo, done, meter, idle: None };
+        for job in paths {
+            let digest = impatient.digest(&job.path);
+            if !send(job, digest) {
+                break;
+            }
+        }
+        return;
+    }
     let mut digester = Digester::new(algo, meter.clone());
-    let mut impatient = timeout.map(|timeout| Impatient { timeout, algo, done, meter, idle: None });
-    for Job { seq, path } in paths {
-        let digest = match &mut impatient {
-            None => digester.digest(&path, || done.is_closed()),
-            Some(impatient) => impatient.digest(&path),
-        };
-        let Some(result) = digest else {
-            return;
-        };
-        if results.send(Outcome { seq, path, result }).is_err() {
+    while let Ok(first) = paths.recv() {
+        // A goroutine waits for work, and leaves what there is to a thread, at once: a trip there takes longer than a small
+        // file does.
+        let mut jobs = iter::once(first).chain(paths.try_iter());
+        let all_sent = rt::unblock(|| {
+            jobs.all(|job| {
+                let digest = digester.digest(&job.path, || done.is_closed());
+                send(job, digest)
+            })
+        });
+        if !all_sent {
             return;
         }
     }
@@ -160,7 +178,7 @@ impl Digester {
 }
 
 enum Hasher {
-    RustCrypto(Box<dyn DynDigest>),
+    RustCrypto(Box<dyn DynDigest + Send>),
     Blake3(Box<blake3::Hasher>),
 }
 

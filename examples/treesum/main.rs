@@ -1,8 +1,9 @@
 //! `treesum`: digest a whole directory tree in parallel, in the order and the format of
 //! `find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum`.
 //!
-//! The grown-up form of the Go blog's "Pipelines and cancellation". Every stage is a thread, every
-//! arrow a bounded channel:
+//! The grown-up form of the Go blog's "Pipelines and cancellation". Every stage is a goroutine, or with
+//! `--threads` a thread, and every arrow a bounded channel; but for where it runs ([`Stages`]) a stage
+//! cannot tell which it is. The collector is the main thread in either form.
 //!
 //! ```text
 //!   walker --paths--> N workers --results--> collector --> stdout
@@ -34,6 +35,7 @@ mod output;
 mod screen;
 mod walk;
 
+use std::any::Any;
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::io;
@@ -45,7 +47,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::{ColorChoice, Parser, value_parser};
-use gochan::{Receiver, Sender, TryRecvError, bounded};
+use gochan::{Receiver, Sender, TryRecvError, bounded, rt};
 
 use crate::digest::{Algo, Digest};
 use crate::output::{Collector, End, Format};
@@ -74,9 +76,13 @@ struct Args {
     /// The tree to digest [default: the Rust toolchain's own, `rustc --print sysroot`]
     dir: Option<PathBuf>,
 
-    /// Threads that read and digest [default: one per available core]
+    /// How many files are read and digested at a time [default: one per available core]
     #[arg(short, long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024))]
     workers: Option<u16>,
+
+    /// Stages are threads, instead of goroutines
+    #[arg(long)]
+    threads: bool,
 
     /// What to compute
     #[arg(short, long, value_enum, default_value_t)]
@@ -179,6 +185,35 @@ impl Drop for CancelOnPanic<'_> {
     }
 }
 
+/// What the stages are started in, and what waits for them: files and channels that they borrow outlive it.
+enum Stages<'scope, 'env> {
+    Threads(&'scope thread::Scope<'scope, 'env>),
+    Goroutines(&'scope rt::Scope<'scope, 'env>),
+}
+
+enum Stage<'scope> {
+    Thread(thread::ScopedJoinHandle<'scope, ()>),
+    Goroutine(rt::ScopedJoinHandle<'scope, ()>),
+}
+
+impl<'scope> Stages<'scope, '_> {
+    fn start(&self, stage: impl FnOnce() + Send + 'scope) -> Stage<'scope> {
+        match self {
+            Stages::Threads(scope) => Stage::Thread(scope.spawn(stage)),
+            Stages::Goroutines(scope) => Stage::Goroutine(scope.go(stage)),
+        }
+    }
+}
+
+impl Stage<'_> {
+    fn join(self) -> Result<(), Box<dyn Any + Send>> {
+        match self {
+            Stage::Thread(stage) => stage.join(),
+            Stage::Goroutine(stage) => stage.join().map_err(rt::JoinError::into_panic),
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let args = Args::parse();
     let screen = Screen::new(args.color);
@@ -210,37 +245,13 @@ fn run(args: &Args, screen: &Screen) -> Result<ExitCode, String> {
     let done = cancel.done.clone();
     let mut collector = Collector::new(results, window, done, format, args.fail_fast, screen, &meter);
 
-    let (end, interrupted, joined) = thread::scope(|scope| {
-        let _panic = CancelOnPanic(&cancel);
-        let done = &cancel.done;
-        let meter = &meter;
-        if screen.has_bar() {
-            scope.spawn(|| meter.survey(Walk::new(done), done));
-        }
-        let to_collector = results_tx.clone();
-        scope.spawn(move || walk(Walk::new(done), &window_tx, &paths_tx, &to_collector));
-        let threads: Vec<_> = (0..workers)
-            .map(|_| {
-                let (paths, results) = (paths.clone(), results_tx.clone());
-                let cancel = &cancel;
-                scope.spawn(move || {
-                    let _panic = CancelOnPanic(cancel);
-                    digest::worker(args.algo, args.file_timeout, &paths, &results, done, meter);
-                })
-            })
-            .collect();
-        drop(results_tx);
-
-        let end = collector.run();
-        let interrupted = done.is_closed();
-        cancel.all();
-        let mut joined = 0;
-        for thread in threads {
-            thread.join().unwrap_or_else(|panic| resume_unwind(panic));
-            joined += 1;
-        }
-        (end, interrupted, joined)
-    });
+    let pipeline = Pipeline { args, cancel: &cancel, meter: &meter, workers, survey: screen.has_bar() };
+    let senders = (window_tx, paths_tx, results_tx);
+    let (end, interrupted, joined) = if args.threads {
+        thread::scope(|scope| pipeline.run(&Stages::Threads(scope), senders, (paths, &mut collector)))
+    } else {
+        rt::scope(|scope| pipeline.run(&Stages::Goroutines(scope), senders, (paths, &mut collector)))
+    };
     screen.clear();
 
     let tally = &collector.tally;
@@ -263,6 +274,52 @@ fn run(args: &Args, screen: &Screen) -> Result<ExitCode, String> {
         }
         Ok(End::Complete) => ExitCode::SUCCESS,
     })
+}
+
+/// What the stages share.
+struct Pipeline<'env> {
+    args: &'env Args,
+    cancel: &'env Cancel,
+    meter: &'env Arc<Meter>,
+    workers: usize,
+    survey: bool,
+}
+
+impl<'env> Pipeline<'env> {
+    /// Starts all stages but the last and is that one itself. How it ended, whether it was told to, and how many workers
+    /// have ended with it.
+    fn run<'scope>(
+        self,
+        stages: &Stages<'scope, 'env>,
+        (window, to_workers, to_collector): (Sender<()>, Sender<Job>, Sender<Outcome>),
+        (paths, collector): (Receiver<Job>, &mut Collector<'_>),
+    ) -> (io::Result<End>, bool, usize) {
+        let Pipeline { args, cancel, meter, workers, survey } = self;
+        let _panic = CancelOnPanic(cancel);
+        let done = &cancel.done;
+        if survey {
+            stages.start(|| rt::unblock(|| meter.survey(Walk::new(done), done)));
+        }
+        let started: Vec<_> = (0..workers)
+            .map(|_| {
+                let (paths, results) = (paths.clone(), to_collector.clone());
+                stages.start(move || {
+                    let _panic = CancelOnPanic(cancel);
+                    digest::worker(args.algo, args.file_timeout, &paths, &results, done, meter);
+                })
+            })
+            .collect();
+        stages.start(move || walk(Walk::new(done), &window, &to_workers, &to_collector));
+
+        let end = collector.run();
+        let interrupted = done.is_closed();
+        cancel.all();
+        let joined = started.len();
+        for worker in started {
+            worker.join().unwrap_or_else(|panic| resume_unwind(panic));
+        }
+        (end, interrupted, joined)
+    }
 }
 
 /// The first stage: number what is found and hand it on. Ends after the last file, or as soon as

@@ -13,6 +13,8 @@ use std::io;
 use std::path::PathBuf;
 use std::vec;
 
+use gochan::rt;
+
 use crate::Done;
 
 /// The regular files below `.`, named as `find .` names them; symbolic links are not followed. A
@@ -36,7 +38,7 @@ impl<'a> Walk<'a> {
 
     fn enter(&mut self, dir: OsString) -> io::Result<()> {
         let mut names = Vec::new();
-        let read = self.read(&dir, &mut names);
+        let read = rt::unblock(|| self.read(&dir, &mut names));
         names.sort_unstable();
         let names = names.into_iter();
         self.levels.push(Level { dir, names });
