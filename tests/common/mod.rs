@@ -6,8 +6,8 @@ pub(crate) mod alloc;
 pub(crate) mod future;
 
 use gochan::debug::{Waiting, channels};
-use gochan::{Receiver, Sender, bounded, unbounded};
 use gochan::rt;
+use gochan::{Receiver, Sender, bounded, unbounded};
 use std::any::type_name;
 use std::cell::Cell;
 use std::env;
