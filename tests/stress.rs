@@ -11,7 +11,6 @@ use gochan::{Receiver, Sender, TrySendError, bounded, unbounded};
 use std::any::type_name;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
 use std::time::Duration;
 
 /// Where values went.
