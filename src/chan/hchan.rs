@@ -298,7 +298,7 @@ impl<T> Hchan<T> {
                 return Err(Refusal::Blocked);
             }
         }
-        if !matches!(patience, Patience::Try) {
+        if !matches!(patience, Patience::Try) || cfg!(gochan_bug = "try_yields") {
             park::spend();
         }
         let mut state = self.lock.lock();

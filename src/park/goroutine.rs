@@ -159,6 +159,7 @@ impl Wait {
         loop {
             match (scheduler.switch_out)(deadline, Some(self)) {
                 Resumed::Readied => match self.done() {
+                    None if cfg!(gochan_bug = "spare_dropped") => {}
                     None => _ = (scheduler.spare)(Spare::Keep),
                     done => {
                         self.owed.set(false);
@@ -191,7 +192,8 @@ impl Wait {
         if scheduler.polling && !done {
             panic!("{} in a future's poll would block its worker: await the _async form instead", self.reason);
         }
-        if self.owed.replace(false) && done && !(scheduler.spare)(Spare::Take) {
+        let owed = self.owed.replace(false) && !cfg!(gochan_bug = "done_seen_without_switch");
+        if owed && done && !(scheduler.spare)(Spare::Take) {
             let _readied = (scheduler.switch_out)(None, None);
         }
         if !done && self.cancelled.get() {

@@ -44,7 +44,8 @@ pub(super) fn cancel(g: &G) {
 impl G {
     /// May it be made to unwind, if `panicking` says whether anybody of its thread was unwinding when it parked?
     pub(super) fn may_unwind(&self, panicking: bool) -> bool {
-        !panicking && !self.own.unwinding.get() && self.own.shields.get() == 0
+        let shielded = self.own.shields.get() > 0 && !cfg!(gochan_bug = "shield_ignored");
+        !panicking && !self.own.unwinding.get() && !shielded
     }
 }
 

@@ -403,7 +403,8 @@ impl Worker {
 
     /// Is there fresh work that nobody else need be asked for?
     fn has_fresh(&self) -> bool {
-        !self.fresh.is_empty() || !self.remote.mailbox.is_empty() || self.shared.has_injected()
+        let injected = self.shared.has_injected() && !cfg!(gochan_bug = "injected_forgotten");
+        injected || !self.fresh.is_empty() || !self.remote.mailbox.is_empty()
     }
 
     fn find_runnable(&self) -> Found {
@@ -422,7 +423,8 @@ impl Worker {
             }
         }
         let next = self.runnext.get();
-        if !next.is_null() && (self.chain.get() < LONGEST_CHAIN || self.ready.borrow().is_empty()) {
+        let longest = if cfg!(gochan_bug = "runnext_starvation") { u32::MAX } else { LONGEST_CHAIN };
+        if !next.is_null() && (self.chain.get() < longest || self.ready.borrow().is_empty()) {
             self.chain.set(self.chain.get() + 1);
             self.runnext.set(ptr::null());
             return Found::G(next);
@@ -713,7 +715,7 @@ impl Worker {
             || !self.fresh.is_empty()
             || shared.has_work(self.remote)
             || shared.is_shut_down() && self.has_ended();
-        if !has_any {
+        if !has_any || cfg!(gochan_bug = "sleeps_beside_work") {
             match next_timer {
                 None => self.parker.park(),
                 Some(when) => {
