@@ -54,7 +54,7 @@ const PATIENT_LOOKS: u32 = 1000;
 /// That is what waking it costs.
 const MAIL_LOOKS: u32 = 250;
 /// So long one goroutine may go on with operations that could have made it wait.
-const SLICE: Duration = Duration::from_micros(200);
+const SLICE: Duration = Duration::from_micros(10);
 /// By so many residents workers may differ before a burst is shared.
 const SLACK: usize = 4;
 
@@ -474,13 +474,12 @@ impl Worker {
             found = shared.injected(&self.fresh);
             for (other, turn) in &seen {
                 let is_busy_with_it = other.turn() != *turn;
-                if found.is_none() && other.has_to_spare() && is_busy_with_it {
-                    found = self.steal_from(other);
-                } else if !other.stealer.is_empty() && !is_busy_with_it {
+                if !is_busy_with_it && !other.stealer.is_empty() {
                     most = PATIENT_LOOKS;
-                    if looks == most {
-                        found = self.steal_from(other);
-                    }
+                }
+                let is_for_us = if is_busy_with_it { other.has_to_spare() } else { looks == PATIENT_LOOKS };
+                if found.is_none() && is_for_us {
+                    found = self.steal_from(other);
                 }
             }
         }
