@@ -243,14 +243,15 @@ fn who_computes_keeps_nobody() {
     });
 }
 
-/// A hundred that first wait for a job, started by one goroutine: they live on both workers.
+/// A hundred that first wait for a job, started by one goroutine: they live on both workers, and no worker has more than sixty.
+/// (On a machine that has more to do than processors a worker may not get its turn in time: one round in ten is forgiven.)
 #[test]
-#[ignore = "one round in four has up to 66, one in fifty all on one: a thief that is idle takes what it can"]
 fn a_pool_is_spread() {
     const POOL: usize = 100;
     struct Job;
     watchdog(|| {
         let runtime = runtime(2);
+        let mut uneven = Vec::new();
         for _ in 0..10 {
             let (jobs, work) = bounded(0);
             let (tells, threads) = unbounded();
@@ -269,8 +270,11 @@ fn a_pool_is_spread() {
             let mut homes = HashMap::new();
             threads.iter().for_each(|thread| *homes.entry(thread).or_insert(0) += 1);
             assert_eq!(homes.values().sum::<usize>(), POOL);
-            assert!(homes.values().all(|residents| *residents <= 60), "{homes:?}");
+            if homes.values().any(|residents| *residents > 60) {
+                uneven.push(homes);
+            }
         }
+        assert!(uneven.len() <= 1, "{uneven:?}");
     });
 }
 

@@ -40,7 +40,7 @@ pub(super) struct Remote {
     pub(super) stealer: Stealer<Work>,
     pub(super) mailbox: Injector<Work>,
     /// Started goroutines that have not ended. Written by the worker, as is all of what follows.
-    pub(super) residents: AtomicUsize,
+    residents: AtomicUsize,
     /// How often it has looked for something to run.
     turns: AtomicU32,
     /// Goroutines that were started by this worker's, and that have ended on it.
@@ -78,7 +78,7 @@ impl Remote {
     /// For another worker. The inbox may have what was posted too late for the last.
     pub(super) fn reset(&self) {
         self.read().clear();
-        self.residents.store(0, Ordering::Relaxed);
+        self.set_residents(0);
         self.spawned.store(0, Ordering::Relaxed);
         self.ended.store(0, Ordering::Relaxed);
         self.is_stuck.store(false, Ordering::Relaxed);
@@ -132,6 +132,14 @@ impl Remote {
         slept
     }
 
+    pub(super) fn residents(&self) -> usize {
+        self.residents.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_residents(&self, residents: usize) {
+        self.residents.store(residents, Ordering::Relaxed);
+    }
+
     /// The worker's: another turn, so it is not stuck.
     #[inline]
     pub(super) fn set_turn(&self, turn: u32) {
@@ -162,7 +170,7 @@ impl Remote {
 
     /// How much there is for it to do, by number.
     pub(super) fn load(&self) -> usize {
-        self.residents.load(Ordering::Relaxed) + self.stealer.len() + self.mailbox.len()
+        self.residents() + self.stealer.len() + self.mailbox.len()
     }
 
     /// Has it work that another may take? The one thing that it will do next, it will do, and what was sent to it was sent

@@ -423,7 +423,7 @@ impl Drop for Runtime {
             return;
         }
         if !self.shut_down(PATIENCE) && !self.is_own() {
-            let left = self.shared.workers.iter().map(|worker| worker.residents.load(Ordering::Relaxed)).sum::<usize>();
+            let left = self.shared.workers.iter().map(|worker| worker.residents()).sum::<usize>();
             eprintln!(
                 "a runtime ended, and {left} of its goroutines have not within {} ms: they are left where they are",
                 PATIENCE.as_millis()

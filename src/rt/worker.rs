@@ -477,7 +477,10 @@ impl Worker {
                 if !is_busy_with_it && !other.stealer.is_empty() {
                     most = PATIENT_LOOKS;
                 }
-                let is_for_us = if is_busy_with_it { other.has_to_spare() } else { looks == PATIENT_LOOKS };
+                // Whoever has more residents already would have those of the burst, too.
+                let has_more = self.remote.residents() > other.residents() + SLACK;
+                let is_for_us =
+                    if is_busy_with_it { other.has_to_spare() && !has_more } else { looks == PATIENT_LOOKS };
                 if found.is_none() && is_for_us {
                     found = self.steal_from(other);
                 }
@@ -625,7 +628,7 @@ impl Worker {
         let mut residents = self.residents.borrow_mut();
         g.place.store(residents.len(), Ordering::Relaxed);
         residents.push(body);
-        self.remote.residents.store(residents.len(), Ordering::Relaxed);
+        self.remote.set_residents(residents.len());
         Some(address)
     }
 
@@ -674,7 +677,7 @@ impl Worker {
             if let Some(moved) = residents.get(place) {
                 moved.g().place.store(place, Ordering::Relaxed);
             }
-            self.remote.residents.store(residents.len(), Ordering::Relaxed);
+            self.remote.set_residents(residents.len());
             body
         };
         count(&self.remote.ended);
