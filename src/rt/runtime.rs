@@ -13,6 +13,7 @@ use super::latch::Latch;
 use super::mail::{Mail, Remote, count};
 use super::monitor::Monitor;
 use super::overflow;
+use super::scope::AbortOnUnwind;
 use super::task::Tasks;
 use super::worker::{Parts, Work, Worker, current_worker};
 use super::{Goroutine, JoinHandle};
@@ -89,7 +90,10 @@ impl Shared {
     fn worker(self: Arc<Self>, parts: Parts) {
         #[cfg(feature = "tokio")]
         let _entered = self.tokio.as_ref().map(tokio::runtime::Handle::enter);
+        // A panic of our own: its goroutines would wait for ever.
+        let stay = AbortOnUnwind;
         Worker::new(self.clone(), parts).run_thread();
+        std::mem::forget(stay);
         if self.alive.fetch_sub(1, Ordering::AcqRel) == 1 {
             if let Ok(ready) = self.all_ended.set() {
                 ready.fire();

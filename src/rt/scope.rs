@@ -151,11 +151,11 @@ where
     }
 }
 
-struct AbortOnUnwind;
+/// Where an unwinding would leave others with what is gone: here children with frames that they borrow.
+pub(super) struct AbortOnUnwind;
 
 impl Drop for AbortOnUnwind {
     fn drop(&mut self) {
-        // The children borrow frames that are about to go.
         std::process::abort();
     }
 }
