@@ -1,11 +1,12 @@
 //! How a goroutine is made.
 
+use super::current::{current_identity, current_worker};
 use super::g::{Fresh, Identity, Record, Spec};
 use super::join::JoinHandle;
 use super::mail::{Remote, count};
 use super::runtime::{Shared, submit_fresh};
 use super::stack::{Stack, StackError};
-use super::worker::{Work, current_identity, current_worker};
+use super::worker::Work;
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;

@@ -9,9 +9,9 @@
 //! unwinding when it parked" stands for "it was not"; who cannot be told from a neighbour is asked again once nobody of
 //! the thread unwinds.
 
+use super::current::{current_goroutine, running};
 use super::g::G;
 use super::mail::Mail;
-use super::worker::{current_goroutine, running};
 use std::num::NonZeroU64;
 use std::panic::resume_unwind;
 use std::sync::atomic::Ordering;

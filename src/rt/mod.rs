@@ -7,6 +7,7 @@
 mod bridge;
 mod builder;
 mod cancel;
+mod current;
 mod g;
 mod guard;
 mod join;
@@ -36,13 +37,13 @@ pub use scope::{Scope, scope};
 pub use unblock::unblock;
 
 use crate::park;
+use current::{current_goroutine, current_identified, current_identity, current_worker};
 use g::{Record, Spec};
 use runtime::Shared;
 use std::panic::Location;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
-use worker::{current_goroutine, current_identified, current_identity, current_worker};
 
 /// The stack of a goroutine, `GOCHAN_STACK` or this: address space, of which pages are taken as they are used.
 const STACK_SIZE: usize = 256 * 1024;
@@ -202,7 +203,7 @@ where
 /// Lets other goroutines run first; outside of a goroutine, other threads. Go's `runtime.Gosched`.
 pub fn yield_now() {
     match park::scheduler() {
-        Some(scheduler) if !scheduler.polling => worker::yield_goroutine(),
+        Some(scheduler) if !scheduler.polling => current::yield_goroutine(),
         _ => thread::yield_now(),
     }
 }

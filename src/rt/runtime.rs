@@ -8,6 +8,7 @@
 //! 4. Whoever is left at the end of the timeout is left: the worker's thread goes on for as long as it has residents,
 //!    and takes nothing with it.
 
+use super::current::current_worker;
 use super::g::{Fresh, SharedBody};
 use super::latch::Latch;
 use super::mail::{Mail, Remote, count};
@@ -15,7 +16,7 @@ use super::monitor::Monitor;
 use super::overflow;
 use super::scope::AbortOnUnwind;
 use super::task::Tasks;
-use super::worker::{Parts, Work, Worker, current_worker};
+use super::worker::{Parts, Work, Worker};
 use super::{Goroutine, JoinHandle};
 use crate::park::Reason;
 use crossbeam_deque::{Injector, Steal, Worker as Deque};

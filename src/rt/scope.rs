@@ -5,12 +5,12 @@
 //! last child has said that it has ended.
 
 use super::cancel::{Cancelled, is_cancelled, shielded, unwind};
+use super::current::{current_identity, current_worker, running};
 use super::g::{Identity, Record, SharedBody, Spec};
 use super::join::ScopedJoinHandle;
 use super::latch::Latch;
 use super::mail::Mail;
 use super::runtime::{Shared, submit_fresh};
-use super::worker::{current_identity, current_worker, running};
 use crate::park::{Reason, scheduler};
 use std::fmt;
 use std::marker::PhantomData;

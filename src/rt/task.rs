@@ -4,10 +4,11 @@
 //! where it would have been scheduled.
 
 use super::bridge::Polling;
+use super::current::{current_identity, current_worker, polling_as};
 use super::g::{Ended, Identity};
 use super::join::{JoinError, JoinHandle};
 use super::runtime::Shared;
-use super::worker::{Work, current_identity, current_worker, polling_as};
+use super::worker::Work;
 use async_task::{FallibleTask, Runnable};
 use slab::Slab;
 use std::mem::ManuallyDrop;

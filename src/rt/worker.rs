@@ -20,20 +20,20 @@
 //! to each other.
 
 use super::bridge::Polling;
-use super::cancel;
+use super::current;
 use super::g::{Body, Fresh, G, Identity};
 use super::mail::{Mail, ReadyG, Remote, count};
 use super::runtime::{Shared, until_known};
 use super::stack::{Stack, StackError, Stacks};
 use super::task;
-use crate::park::{Goroutine, Resumed, Scheduler, Spare, Wait, set_scheduler};
+use crate::park::{Resumed, set_scheduler};
 use crossbeam_deque::Worker as Deque;
 use parking::Parker;
 use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU64;
-use std::ptr::{self, NonNull};
+use std::ptr;
 use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -53,8 +53,6 @@ const PATIENT_LOOKS: u32 = 1000;
 /// Looks at the inbox before sleeping, of a worker to which a goroutine has come that way since it last slept: some 20 us.
 /// That is what waking it costs.
 const MAIL_LOOKS: u32 = 250;
-/// So long one goroutine may go on with operations that could have made it wait.
-const SLICE: Duration = Duration::from_micros(10);
 /// By so many residents workers may differ before a burst is shared.
 const SLACK: usize = 4;
 
@@ -75,7 +73,7 @@ impl Work {
 }
 
 /// A goroutine's deadline: the moment, and a number that tells those of one moment apart.
-type Timer = (Instant, u64);
+pub(super) type Timer = (Instant, u64);
 
 /// What a worker is made of, and what others know of it.
 pub(super) struct Parts {
@@ -110,14 +108,14 @@ pub(super) struct Worker {
     pub(super) remote: &'static Remote,
     fresh: Deque<Work>,
     runnext: Cell<*const G>,
-    ready: RefCell<VecDeque<*const G>>,
+    pub(super) ready: RefCell<VecDeque<*const G>>,
     /// Who waits for what moment; each is taken out by its goroutine, or fires.
-    timers: RefCell<BTreeMap<Timer, *const G>>,
+    pub(super) timers: RefCell<BTreeMap<Timer, *const G>>,
     timer_count: Cell<u64>,
     /// The running goroutine.
-    current: Cell<*const G>,
+    pub(super) current: Cell<*const G>,
     /// Who runs: the goroutine, or the task that is polled.
-    identity: Cell<*const Identity>,
+    pub(super) identity: Cell<*const Identity>,
     parker: Parker,
     stacks: RefCell<Stacks>,
     /// Started goroutines that have not ended.
@@ -125,157 +123,15 @@ pub(super) struct Worker {
     chain: Cell<u32>,
     turn: Cell<u32>,
     /// When the running goroutine was first seen to do much without waiting.
-    slice: Cell<Option<Instant>>,
+    pub(super) slice: Cell<Option<Instant>>,
     /// Who ran has let others run, and there was fresh work.
-    yielded: Cell<bool>,
+    pub(super) yielded: Cell<bool>,
     /// It has slept since it last found work.
     woken: Cell<bool>,
     /// A goroutine was readied elsewhere since it last looked for that in vain.
     has_peers: Cell<bool>,
     /// Somebody is cancelled who could not be told from a neighbour that unwinds.
     deferred: Cell<bool>,
-}
-
-thread_local! {
-    /// The worker whose thread this is. Without a destructor.
-    static WORKER: Cell<*const Worker> = const { Cell::new(ptr::null()) };
-}
-
-/// The worker of this thread.
-#[inline]
-pub(super) fn current_worker<'a>() -> Option<&'a Worker> {
-    // SAFETY: set by a worker's thread for as long as the worker lives, and used on that thread by functions that return
-    // before.
-    unsafe { WORKER.get().as_ref() }
-}
-
-/// The goroutine that runs on this thread.
-pub(super) fn current_goroutine<'a>() -> Option<&'a G> {
-    // SAFETY: the running goroutine's record is alive, and used by what it calls.
-    unsafe { current_worker()?.current.get().as_ref() }
-}
-
-/// The goroutine or task that runs on this thread.
-pub(super) fn current_identified<'a>() -> Option<&'a Identity> {
-    // SAFETY: as above; for a task, while it is polled.
-    unsafe { current_worker()?.identity.get().as_ref() }
-}
-
-/// Its number.
-pub(super) fn current_identity() -> Option<NonZeroU64> {
-    current_identified().map(Identity::key)
-}
-
-/// While a task is polled, it is who runs.
-pub(super) struct Current(*const Identity);
-
-/// # Panics
-/// Never: on a thread without a worker it does nothing.
-pub(super) fn polling_as(identity: *const Identity) -> Current {
-    Current(current_worker().map_or(ptr::null(), |worker| worker.identity.replace(identity)))
-}
-
-impl Drop for Current {
-    fn drop(&mut self) {
-        if let Some(worker) = current_worker() {
-            worker.identity.set(self.0);
-        }
-    }
-}
-
-static SCHEDULER: Scheduler = Scheduler {
-    polling: false,
-    this,
-    spare,
-    switch_out,
-    is_cancelled: cancel::is_cancelled,
-    unwind: cancel::unwind,
-    take_turns,
-};
-
-/// The running goroutine and its worker. Called by it only.
-pub(super) fn running<'a>() -> (&'a Worker, &'a G) {
-    // SAFETY: the worker outlives its goroutines, and a running goroutine's record is alive.
-    unsafe {
-        let worker = &*WORKER.get();
-        (worker, &*worker.current.get())
-    }
-}
-
-fn this() -> Goroutine {
-    let (_, g) = running();
-    // SAFETY: a goroutine is readied once per wait, and its record lives until it has consumed that.
-    unsafe { Goroutine::new(NonNull::from(g).cast(), ready) }
-}
-
-fn spare(what: Spare) -> bool {
-    let spare = &running().1.own.spare;
-    match what {
-        Spare::Keep => spare.set(spare.get() + 1),
-        Spare::Take if spare.get() == 0 => return false,
-        Spare::Take => spare.set(spare.get() - 1),
-    }
-    true
-}
-
-/// goready: the goroutine can run again.
-///
-/// # Safety
-/// `g` is a started goroutine that is switched out, or about to be, until this.
-unsafe fn ready(g: NonNull<()>) {
-    let g: *const G = g.cast().as_ptr();
-    // SAFETY: the record lives until the goroutine has consumed this.
-    let home = unsafe { (*g).home() }.expect("it has started");
-    match current_worker() {
-        Some(worker) if ptr::eq(worker.remote, home) => worker.ready_here(g),
-        _ => home.post(Mail::Ready(ReadyG(g))),
-    }
-}
-
-/// Switches the running goroutine out until it is readied, or until the deadline. One that says for what it waits may also
-/// be cancelled.
-fn switch_out(deadline: Option<Instant>, wait: Option<&Wait>) -> Resumed {
-    let (worker, g) = running();
-    let timer = deadline.map(|when| worker.set_timer(when, g));
-    let own = &g.own;
-    own.resumed.set(Resumed::Readied);
-    own.panicking.set(thread::panicking());
-    own.wait.set(wait.map_or(ptr::null(), ptr::from_ref));
-    // SAFETY: it is the running goroutine that calls.
-    unsafe { g.own.context.switch_out() };
-    own.wait.set(ptr::null());
-    if let Some(timer) = timer {
-        worker.timers.borrow_mut().remove(&timer);
-    }
-    own.resumed.get()
-}
-
-/// Lets the others of this worker run first.
-pub(super) fn yield_goroutine() {
-    let (worker, g) = running();
-    worker.ready.borrow_mut().push_back(g);
-    worker.yielded.set(worker.has_fresh());
-    // SAFETY: it is the running goroutine that calls.
-    unsafe { g.own.context.switch_out() };
-    if cancel::is_cancelled() {
-        cancel::unwind();
-    }
-}
-
-/// The running goroutine has spent its budget, which is a look at the clock; and at who else wants to run, if it has had its
-/// share of that. A count alone would be wrong: who empties a full buffer that a hundred senders wait for has to do it in one
-/// go, or each of them is switched in for a single value.
-fn take_turns() {
-    let (worker, _) = running();
-    let now = Instant::now();
-    match worker.slice.get() {
-        Some(start) if now - start < SLICE => {}
-        Some(_) if worker.has_others() => return yield_goroutine(),
-        _ => worker.slice.set(Some(now)),
-    }
-    if cancel::is_cancelled() {
-        cancel::unwind();
-    }
 }
 
 impl Worker {
@@ -311,7 +167,7 @@ impl Worker {
     }
 
     fn schedule(&self) {
-        WORKER.set(self);
+        current::set_worker(self);
         while !(self.shared.is_shut_down() && self.has_ended()) {
             match self.find_runnable() {
                 Found::G(g) => self.execute(g),
@@ -325,7 +181,7 @@ impl Worker {
                 Found::Nothing => self.stop(),
             }
         }
-        WORKER.set(ptr::null());
+        current::set_worker(ptr::null());
     }
 
     /// Is there nobody left, and nobody to come?
@@ -385,7 +241,7 @@ impl Worker {
         }
     }
 
-    fn ready_here(&self, g: *const G) {
+    pub(super) fn ready_here(&self, g: *const G) {
         let old = self.runnext.replace(g);
         if !old.is_null() {
             self.ready.borrow_mut().push_back(old);
@@ -393,7 +249,7 @@ impl Worker {
     }
 
     /// Is there anybody to let run?
-    fn has_others(&self) -> bool {
+    pub(super) fn has_others(&self) -> bool {
         !self.runnext.get().is_null()
             || !self.ready.borrow().is_empty()
             || self.has_fresh()
@@ -402,7 +258,7 @@ impl Worker {
     }
 
     /// Is there fresh work that nobody else need be asked for?
-    fn has_fresh(&self) -> bool {
+    pub(super) fn has_fresh(&self) -> bool {
         let injected = self.shared.has_injected() && !cfg!(gochan_bug = "injected_forgotten");
         injected || !self.fresh.is_empty() || !self.remote.mailbox.is_empty()
     }
@@ -574,7 +430,7 @@ impl Worker {
         }
     }
 
-    fn set_timer(&self, when: Instant, g: *const G) -> Timer {
+    pub(super) fn set_timer(&self, when: Instant, g: *const G) -> Timer {
         let number = self.timer_count.get() + 1;
         self.timer_count.set(number);
         self.timers.borrow_mut().insert((when, number), g);
@@ -651,7 +507,7 @@ impl Worker {
         self.current.set(g);
         self.slice.set(None);
         let identity = self.identity.replace(&raw const g.identity);
-        let outer = set_scheduler(Some(&SCHEDULER));
+        let outer = set_scheduler(Some(&current::SCHEDULER));
         // SAFETY: it is ours, and we are on the worker's own stack.
         let ended = unsafe { g.own.context.switch_in() };
         set_scheduler(outer);

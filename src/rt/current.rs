@@ -1,0 +1,163 @@
+//! Who runs on this thread, and what a goroutine asks of the worker that it runs on: the table of functions behind the seam in
+//! `park`.
+
+use super::cancel;
+use super::g::{G, Identity};
+use super::mail::{Mail, ReadyG};
+use super::worker::Worker;
+use crate::park::{Goroutine, Resumed, Scheduler, Spare, Wait};
+use std::cell::Cell;
+use std::num::NonZeroU64;
+use std::ptr::{self, NonNull};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// So long one goroutine may go on with operations that could have made it wait.
+const SLICE: Duration = Duration::from_micros(10);
+
+thread_local! {
+    /// The worker whose thread this is. Without a destructor.
+    static WORKER: Cell<*const Worker> = const { Cell::new(ptr::null()) };
+}
+
+/// The worker's: this is its thread, from now on or (null) no more.
+pub(super) fn set_worker(worker: *const Worker) {
+    WORKER.set(worker);
+}
+
+/// The worker of this thread.
+#[inline]
+pub(super) fn current_worker<'a>() -> Option<&'a Worker> {
+    // SAFETY: set by a worker's thread for as long as the worker lives, and used on that thread by functions that return
+    // before.
+    unsafe { WORKER.get().as_ref() }
+}
+
+/// The goroutine that runs on this thread.
+pub(super) fn current_goroutine<'a>() -> Option<&'a G> {
+    // SAFETY: the running goroutine's record is alive, and used by what it calls.
+    unsafe { current_worker()?.current.get().as_ref() }
+}
+
+/// The goroutine or task that runs on this thread.
+pub(super) fn current_identified<'a>() -> Option<&'a Identity> {
+    // SAFETY: as above; for a task, while it is polled.
+    unsafe { current_worker()?.identity.get().as_ref() }
+}
+
+/// Its number.
+pub(super) fn current_identity() -> Option<NonZeroU64> {
+    current_identified().map(Identity::key)
+}
+
+/// While a task is polled, it is who runs.
+pub(super) struct Current(*const Identity);
+
+/// # Panics
+/// Never: on a thread without a worker it does nothing.
+pub(super) fn polling_as(identity: *const Identity) -> Current {
+    Current(current_worker().map_or(ptr::null(), |worker| worker.identity.replace(identity)))
+}
+
+impl Drop for Current {
+    fn drop(&mut self) {
+        if let Some(worker) = current_worker() {
+            worker.identity.set(self.0);
+        }
+    }
+}
+
+pub(super) static SCHEDULER: Scheduler = Scheduler {
+    polling: false,
+    this,
+    spare,
+    switch_out,
+    is_cancelled: cancel::is_cancelled,
+    unwind: cancel::unwind,
+    take_turns,
+};
+
+/// The running goroutine and its worker. Called by it only.
+pub(super) fn running<'a>() -> (&'a Worker, &'a G) {
+    // SAFETY: the worker outlives its goroutines, and a running goroutine's record is alive.
+    unsafe {
+        let worker = &*WORKER.get();
+        (worker, &*worker.current.get())
+    }
+}
+
+fn this() -> Goroutine {
+    let (_, g) = running();
+    // SAFETY: a goroutine is readied once per wait, and its record lives until it has consumed that.
+    unsafe { Goroutine::new(NonNull::from(g).cast(), ready) }
+}
+
+fn spare(what: Spare) -> bool {
+    let spare = &running().1.own.spare;
+    match what {
+        Spare::Keep => spare.set(spare.get() + 1),
+        Spare::Take if spare.get() == 0 => return false,
+        Spare::Take => spare.set(spare.get() - 1),
+    }
+    true
+}
+
+/// goready: the goroutine can run again.
+///
+/// # Safety
+/// `g` is a started goroutine that is switched out, or about to be, until this.
+unsafe fn ready(g: NonNull<()>) {
+    let g: *const G = g.cast().as_ptr();
+    // SAFETY: the record lives until the goroutine has consumed this.
+    let home = unsafe { (*g).home() }.expect("it has started");
+    match current_worker() {
+        Some(worker) if ptr::eq(worker.remote, home) => worker.ready_here(g),
+        _ => home.post(Mail::Ready(ReadyG(g))),
+    }
+}
+
+/// Switches the running goroutine out until it is readied, or until the deadline. One that says for what it waits may also
+/// be cancelled.
+fn switch_out(deadline: Option<Instant>, wait: Option<&Wait>) -> Resumed {
+    let (worker, g) = running();
+    let timer = deadline.map(|when| worker.set_timer(when, g));
+    let own = &g.own;
+    own.resumed.set(Resumed::Readied);
+    own.panicking.set(thread::panicking());
+    own.wait.set(wait.map_or(ptr::null(), ptr::from_ref));
+    // SAFETY: it is the running goroutine that calls.
+    unsafe { g.own.context.switch_out() };
+    own.wait.set(ptr::null());
+    if let Some(timer) = timer {
+        worker.timers.borrow_mut().remove(&timer);
+    }
+    own.resumed.get()
+}
+
+/// Lets the others of this worker run first.
+pub(super) fn yield_goroutine() {
+    let (worker, g) = running();
+    worker.ready.borrow_mut().push_back(g);
+    worker.yielded.set(worker.has_fresh());
+    // SAFETY: it is the running goroutine that calls.
+    unsafe { g.own.context.switch_out() };
+    if cancel::is_cancelled() {
+        cancel::unwind();
+    }
+}
+
+/// The running goroutine has spent its budget, which is a look at the clock; and at who else wants to run, if it has had its
+/// share of that. A count alone would be wrong: who empties a full buffer that a hundred senders wait for has to do it in one
+/// go, or each of them is switched in for a single value.
+fn take_turns() {
+    let (worker, _) = running();
+    let now = Instant::now();
+    match worker.slice.get() {
+        Some(start) if now - start < SLICE => {}
+        Some(_) if worker.has_others() => return yield_goroutine(),
+        _ => worker.slice.set(Some(now)),
+    }
+    if cancel::is_cancelled() {
+        cancel::unwind();
+    }
+}
