@@ -214,6 +214,17 @@ fn nobody_sleeps_beside_work() {
             }
         });
         outside.join().unwrap();
+        // Nobody but who waits for it would wake the one worker, which comes sooner or later after that has had nothing to do.
+        let runtime = self::runtime(1);
+        for i in 0..50_000_u32 {
+            let start = Instant::now();
+            while start.elapsed() < Duration::from_nanos(u64::from(i % 500) * 40) {}
+            let one = runtime.go(move || i);
+            // Asleep itself, this thread would always be too late.
+            while !one.is_finished() {
+                assert!(start.elapsed() < PATIENCE / 2);
+            }
+        }
     });
 }
 
