@@ -5,7 +5,11 @@ mod common;
 use common::watchdog;
 use gochan::{Receiver, Sender, after, bounded, go, rt, select, unbounded};
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -209,6 +213,46 @@ fn futures_and_goroutines() {
         let task = rt::spawn(async move { tx.send_async(1).await });
         assert_eq!(futures_executor::block_on(goroutine).unwrap(), 2);
         assert_eq!(task.join().unwrap(), Ok(()));
+    });
+}
+
+/// Two wake-ups of one future close behind each other, from elsewhere: the second is not taken for the first.
+#[test]
+fn wake_ups_in_quick_succession() {
+    const ROUNDS: usize = 200_000;
+    watchdog(|| {
+        // How often each side has done its part; and the waker of this round.
+        let (awaited, woken) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let waker = Arc::new(Mutex::new(None::<Waker>));
+        let wakes = thread::spawn({
+            let (awaited, woken, waker) = (awaited.clone(), woken.clone(), waker.clone());
+            move || {
+                for round in 0..ROUNDS {
+                    while awaited.load(Ordering::Acquire) <= round {
+                        std::hint::spin_loop();
+                    }
+                    let waker = waker.lock().unwrap().clone().unwrap();
+                    for i in 1..=2 {
+                        woken.store(2 * round + i, Ordering::Release);
+                        waker.wake_by_ref();
+                        (0..round % 32).for_each(|_| std::hint::spin_loop());
+                    }
+                }
+            }
+        });
+        let waits = go(move || {
+            for round in 0..ROUNDS {
+                rt::block_on(poll_fn(|cx| {
+                    if awaited.load(Ordering::Relaxed) == round {
+                        *waker.lock().unwrap() = Some(cx.waker().clone());
+                        awaited.store(round + 1, Ordering::Release);
+                    }
+                    if woken.load(Ordering::Acquire) >= 2 * round + 2 { Poll::Ready(()) } else { Poll::Pending }
+                }));
+            }
+        });
+        waits.join().unwrap();
+        wakes.join().unwrap();
     });
 }
 

@@ -36,6 +36,15 @@ impl Goroutine {
         Self { g, ready }
     }
 
+    /// The same goroutine's name, for another wake-up.
+    ///
+    /// # Safety
+    /// As for [`new`](Self::new).
+    #[cfg(feature = "rt")]
+    pub(crate) unsafe fn again(&self) -> Self {
+        Self { g: self.g, ready: self.ready }
+    }
+
     /// goready.
     pub(crate) fn make_ready(self) {
         // SAFETY: by the contract of `new`; `self` is consumed.

@@ -4,7 +4,6 @@
 //! cell with three states; only who finds it PARKED readies the goroutine, and does so once.
 
 use crate::park::{Goroutine, Reason, Resumed, Scheduler, Spare, Wait, scheduler, set_scheduler};
-use std::cell::UnsafeCell;
 use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::pin::{Pin, pin};
@@ -21,14 +20,8 @@ const PARKED: u8 = 2;
 
 struct WakeCell {
     state: AtomicU8,
-    /// Written by the goroutine before PARKED, taken by who finds that.
-    parked: UnsafeCell<Option<Goroutine>>,
+    goroutine: Goroutine,
 }
-
-// SAFETY: the state says whose the cell is.
-unsafe impl Send for WakeCell {}
-// SAFETY: as above.
-unsafe impl Sync for WakeCell {}
 
 impl WakeCell {
     /// False if it was woken before.
@@ -36,13 +29,17 @@ impl WakeCell {
         self.state.compare_exchange(EMPTY, PARKED, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
+    /// True if it was woken. A read-modify-write, which a wake-up comes either before, and is seen by the poll behind it, or
+    /// after, and is found by `park`.
+    fn reset(&self) -> bool {
+        self.state.swap(EMPTY, Ordering::AcqRel) == NOTIFIED
+    }
+
     fn notify(&self) {
-        // Release: what was done before is seen by the poll. Acquire: the goroutine's name.
+        // Release: what was done before is seen by the poll.
         if self.state.swap(NOTIFIED, Ordering::AcqRel) == PARKED {
-            // SAFETY: only one finds it PARKED, and the goroutine writes it again only when it has run.
-            if let Some(goroutine) = unsafe { (*self.parked.get()).take() } {
-                goroutine.make_ready();
-            }
+            // SAFETY: it has said that it parks, and takes one wake-up for that before it ends; only one finds it so.
+            unsafe { self.goroutine.again() }.make_ready();
         }
     }
 }
@@ -111,7 +108,7 @@ fn on_goroutine<F: Future>(
     scheduler: &'static Scheduler,
     at: &'static Location<'static>,
 ) -> F::Output {
-    let cell = Arc::new(WakeCell { state: AtomicU8::new(EMPTY), parked: UnsafeCell::new(None) });
+    let cell = Arc::new(WakeCell { state: AtomicU8::new(EMPTY), goroutine: (scheduler.this)() });
     let waker = Waker::from(cell.clone());
     let mut cx = Context::from_waker(&waker);
     let wait = Wait::new(Reason::Await, at);
@@ -122,27 +119,22 @@ fn on_goroutine<F: Future>(
                 return output;
             }
         }
-        // SAFETY: not PARKED, so the cell is ours.
-        unsafe { *cell.parked.get() = Some((scheduler.this)()) };
         let mut cancelled = (scheduler.is_cancelled)();
-        if !cancelled && cell.park() {
-            let resumed = (scheduler.switch_out)(None, Some(&wait));
-            cancelled = resumed == Resumed::Cancelled;
-            let found = cell.state.swap(EMPTY, Ordering::AcqRel) == NOTIFIED;
-            match (resumed, found) {
+        let resumed = (!cancelled && cell.park()).then(|| (scheduler.switch_out)(None, Some(&wait)));
+        // What has woken us so far is answered by the next poll; what comes from here on is another wake-up.
+        let found = cell.reset();
+        match resumed {
+            Some(Resumed::Cancelled) => {
+                cancelled = true;
                 // Whoever has found the name wakes us, and that is waited for.
-                (Resumed::Cancelled, true) if !(scheduler.spare)(Spare::Take) => {
+                if found && !(scheduler.spare)(Spare::Take) {
                     let _readied = (scheduler.switch_out)(None, None);
                 }
-                // Another wait's wake-up.
-                (Resumed::Readied, false) => _ = (scheduler.spare)(Spare::Keep),
-                _ => {}
             }
+            // Another wait's wake-up.
+            Some(_) if !found => _ = (scheduler.spare)(Spare::Keep),
+            _ => {}
         }
-        // Nobody has our name now.
-        // SAFETY: not PARKED.
-        unsafe { *cell.parked.get() = None };
-        cell.state.store(EMPTY, Ordering::Release);
         if cancelled {
             (scheduler.unwind)();
         }
