@@ -84,12 +84,12 @@ pub(crate) struct Scheduler {
     /// Is it to unwind, instead of beginning to wait?
     pub(crate) is_cancelled: fn() -> bool,
     /// Unwinds it.
-    pub(crate) unwind: fn(),
-    /// Its budget is spent: lets others run, if there are any.
+    pub(crate) unwind: fn() -> !,
+    /// Its budget is spent: lets others run, if it has had its share and there are any.
     pub(crate) take_turns: fn(),
 }
 
-/// Operations that could have waited and did not, before others of the worker have their turn.
+/// Operations that could have waited and did not, before the scheduler is asked whether others are to have their turn.
 #[cfg(feature = "rt")]
 const BUDGET: u32 = 128;
 
@@ -130,9 +130,12 @@ pub(crate) fn spend() {
 #[cfg(feature = "rt")]
 #[cold]
 fn take_turns() {
-    LEFT.set(BUDGET);
-    if let Some(scheduler) = SCHEDULER.get() {
-        (scheduler.take_turns)();
+    match SCHEDULER.get() {
+        None => LEFT.set(u32::MAX),
+        Some(scheduler) => {
+            LEFT.set(BUDGET);
+            (scheduler.take_turns)();
+        }
     }
 }
 

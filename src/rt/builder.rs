@@ -107,7 +107,8 @@ impl Goroutine {
         }
     }
 
-    fn stack_bytes(&self) -> usize {
+    /// The size of its stack, as asked for, or as its runtime has them.
+    pub(super) fn stack_bytes(&self) -> usize {
         let runtime = || match (&self.runtime, current_worker()) {
             (Some(runtime), _) => runtime.stack_size,
             (None, Some(worker)) => worker.shared.stack_size,

@@ -56,7 +56,7 @@ pub(super) fn is_cancelled() -> bool {
 }
 
 /// Unwinds the running goroutine.
-pub(super) fn unwind() {
+pub(super) fn unwind() -> ! {
     let (worker, g) = running();
     let times = g.own.unwound.get();
     if times == MOST_UNWINDINGS || cfg!(panic = "abort") {
@@ -65,7 +65,7 @@ pub(super) fn unwind() {
     g.own.unwound.set(times + 1);
     g.own.unwinding.set(true);
     // No message: this is no panic.
-    resume_unwind(Box::new(Cancelled(g.identity.key())));
+    resume_unwind(Box::new(Cancelled(g.identity.key())))
 }
 
 /// Runs `f` without being cancelled: what waits in it waits as ever. For what may not be left half done, and for what is

@@ -8,13 +8,13 @@
 //! has one reference from the first run to the end, the handle another.
 
 use super::cancel::Cancelled;
-use super::join::End;
+use super::join::{End, JoinError};
 use super::mail::Remote;
 use super::scope::ScopeState;
 use super::stack::Stack;
 use super::switch::Context;
 use super::worker::Worker;
-use crate::park::{Resumed, Wait};
+use crate::park::{Reason, Resumed, Wait};
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
 use std::num::NonZeroU64;
@@ -68,6 +68,11 @@ impl Identity {
         self.id
     }
 
+    /// Says on stderr what has become of it, where nobody else will.
+    pub(super) fn report(&self, what: fmt::Arguments<'_>) {
+        eprintln!("{self}, spawned at {}, {what}", self.spawned_at);
+    }
+
     /// Where it was started.
     #[must_use]
     pub fn spawned_at(&self) -> &'static Location<'static> {
@@ -119,6 +124,15 @@ pub(super) trait Body {
 pub(super) trait Joinable<T> {
     fn g(&self) -> &G;
     fn end(&self) -> &End<T>;
+
+    fn identity(&self) -> &Identity {
+        &self.g().identity
+    }
+
+    /// Waits for its end. Called by its one handle.
+    fn join(&self, at: &'static Location<'static>) -> Result<T, JoinError> {
+        JoinError::of(self.end().wait(Reason::Join, at), self.identity())
+    }
 }
 
 pub(super) type SharedBody = Arc<dyn Body + Send + Sync>;
@@ -169,8 +183,7 @@ impl<F: FnOnce() -> T, T> Body for Record<F, T> {
         let unwanted = self.end.set(ended);
         let panicked = matches!(unwanted, Some(Err(Some(_))));
         if panicked {
-            let identity = &self.g.identity;
-            eprintln!("{identity}, spawned at {}, has panicked, and nobody joins it", identity.spawned_at());
+            self.g.identity.report(format_args!("has panicked, and nobody joins it"));
         }
         let _ = catch_unwind(AssertUnwindSafe(|| drop(unwanted)));
         if let Some(scope) = &self.g.scope {

@@ -47,17 +47,33 @@ impl<T> End<T> {
     /// Waits for the end. Called by the one who has the handle.
     pub(super) fn wait(&self, reason: Reason, at: &'static Location<'static>) -> Ended<T> {
         while !self.latch.wait(reason, at, None) {}
-        // SAFETY: it is set, and the caller is the one handle. Polled before, a handle has nothing more to say.
-        unsafe { self.take() }.unwrap_or(Err(None))
+        // SAFETY: it is set, and the caller has the handle.
+        unsafe { self.take() }
     }
 
-    /// What the latch has announced.
+    /// Waits as a task. Called by the one who has the handle.
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Ended<T>> {
+        // SAFETY: it is set, and the caller has the handle.
+        self.latch.poll(cx).map(|()| unsafe { self.take() })
+    }
+
+    pub(super) fn is_set(&self) -> bool {
+        self.latch.is_set()
+    }
+
+    /// The handle goes, and with it what was not joined. True if that was a panic.
+    fn leave(&self) -> bool {
+        // SAFETY: it is set, and the caller has the handle.
+        self.latch.leave() && matches!(unsafe { self.take() }, Err(Some(_)))
+    }
+
+    /// What the latch has announced; who has taken it has nothing more to say than that it is over.
     ///
     /// # Safety
-    /// It is set, and the caller is the one handle.
-    unsafe fn take(&self) -> Option<Ended<T>> {
+    /// It is set, and the caller has the one handle.
+    unsafe fn take(&self) -> Ended<T> {
         // SAFETY: the caller's contract.
-        unsafe { (*self.ended.get()).take() }
+        unsafe { (*self.ended.get()).take() }.unwrap_or(Err(None))
     }
 }
 
@@ -69,8 +85,9 @@ pub struct JoinError {
 }
 
 impl JoinError {
-    pub(super) fn new(id: u64, payload: Option<Box<dyn Any + Send>>) -> Self {
-        Self { id, payload }
+    /// What a handle makes of an end.
+    pub(super) fn of<T>(ended: Ended<T>, who: &Identity) -> Result<T, Self> {
+        ended.map_err(|payload| Self { id: who.id(), payload })
     }
 
     /// Did it panic?
@@ -163,7 +180,7 @@ impl<T> JoinHandle<T> {
     #[must_use]
     pub fn identity(&self) -> &Identity {
         match &self.of {
-            Of::Goroutine(record) => &record.g().identity,
+            Of::Goroutine(record) => record.identity(),
             Of::Task(task) => task.identity(),
         }
     }
@@ -187,10 +204,7 @@ impl<T> JoinHandle<T> {
     #[track_caller]
     pub fn join(mut self) -> Result<T, JoinError> {
         match &mut self.of {
-            Of::Goroutine(record) => {
-                let ended = record.end().wait(Reason::Join, Location::caller());
-                outcome(ended, &record.g().identity)
-            }
+            Of::Goroutine(record) => record.join(Location::caller()),
             Of::Task(task) => block_on(task),
         }
     }
@@ -199,7 +213,7 @@ impl<T> JoinHandle<T> {
     #[must_use]
     pub fn is_finished(&self) -> bool {
         match &self.of {
-            Of::Goroutine(record) => record.end().latch.is_set(),
+            Of::Goroutine(record) => record.end().is_set(),
             Of::Task(task) => task.is_finished(),
         }
     }
@@ -241,19 +255,12 @@ impl<T> JoinHandle<T> {
     }
 }
 
-fn outcome<T>(ended: Ended<T>, who: &Identity) -> Result<T, JoinError> {
-    ended.map_err(|payload| JoinError::new(who.id(), payload))
-}
-
 impl<T> Future for JoinHandle<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.get_mut().of {
-            Of::Goroutine(record) => record.end().latch.poll(cx).map(|()| {
-                // SAFETY: it is set, and we are the handle. Polled again after that, it has nothing to say.
-                outcome(unsafe { record.end().take() }.unwrap_or(Err(None)), &record.g().identity)
-            }),
+            Of::Goroutine(record) => record.end().poll(cx).map(|ended| JoinError::of(ended, record.identity())),
             Of::Task(task) => Pin::new(task).poll(cx),
         }
     }
@@ -264,20 +271,9 @@ impl<T> Unpin for JoinHandle<T> {}
 impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
         if let Of::Goroutine(record) = &self.of {
-            // SAFETY: if it is set, the value is ours, and is dropped here if it was not joined.
-            unsafe { drop_unjoined(&**record) };
+            record.end().leave();
         }
     }
-}
-
-/// # Safety
-/// The caller is the one handle, and is going.
-unsafe fn drop_unjoined<T>(record: &dyn Joinable<T>) -> bool {
-    if !record.end().latch.leave() {
-        return false;
-    }
-    // SAFETY: it is set, and the handle's.
-    matches!(unsafe { record.end().take() }, Some(Err(Some(_))))
 }
 
 impl<T> fmt::Debug for JoinHandle<T> {
@@ -303,33 +299,31 @@ impl<T> LocalJoinHandle<T> {
     /// [`JoinError`] if it panicked, or was cancelled before it returned.
     #[track_caller]
     pub fn join(self) -> Result<T, JoinError> {
-        let ended = self.record.end().wait(Reason::Join, Location::caller());
-        outcome(ended, &self.record.g().identity)
+        self.record.join(Location::caller())
     }
 
     /// Has it ended?
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.record.end().latch.is_set()
+        self.record.end().is_set()
     }
 
     /// Tells it from all others of the process.
     #[must_use]
     pub fn id(&self) -> u64 {
-        self.record.g().identity.id()
+        self.record.identity().id()
     }
 }
 
 impl<T> Drop for LocalJoinHandle<T> {
     fn drop(&mut self) {
-        // SAFETY: we are the one handle.
-        unsafe { drop_unjoined(&*self.record) };
+        self.record.end().leave();
     }
 }
 
 impl<T> fmt::Debug for LocalJoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LocalJoinHandle").field("of", &self.record.g().identity).finish_non_exhaustive()
+        f.debug_struct("LocalJoinHandle").field("of", self.record.identity()).finish_non_exhaustive()
     }
 }
 
@@ -351,20 +345,19 @@ impl<T> ScopedJoinHandle<'_, T> {
     /// [`JoinError`] if it panicked, or was cancelled before it returned.
     #[track_caller]
     pub fn join(self) -> Result<T, JoinError> {
-        let ended = self.record.end().wait(Reason::Join, Location::caller());
-        outcome(ended, &self.record.g().identity)
+        self.record.join(Location::caller())
     }
 
     /// Has it ended?
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.record.end().latch.is_set()
+        self.record.end().is_set()
     }
 
     /// Tells it from all others of the process.
     #[must_use]
     pub fn id(&self) -> u64 {
-        self.record.g().identity.id()
+        self.record.identity().id()
     }
 
     /// As [`JoinHandle::cancel`].
@@ -375,8 +368,7 @@ impl<T> ScopedJoinHandle<'_, T> {
 
 impl<T> Drop for ScopedJoinHandle<'_, T> {
     fn drop(&mut self) {
-        // SAFETY: we are the one handle.
-        if unsafe { drop_unjoined(&*self.record) } {
+        if self.record.end().leave() {
             if let Some(scope) = &self.record.g().scope {
                 scope.note_panic();
             }
@@ -386,6 +378,6 @@ impl<T> Drop for ScopedJoinHandle<'_, T> {
 
 impl<T> fmt::Debug for ScopedJoinHandle<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ScopedJoinHandle").field("of", &self.record.g().identity).finish_non_exhaustive()
+        f.debug_struct("ScopedJoinHandle").field("of", self.record.identity()).finish_non_exhaustive()
     }
 }

@@ -1,9 +1,9 @@
 //! An end that one waiter waits for: a goroutine's by its handle, the last child's by its scope.
 //!
-//! Invariant: what the latch announces is written before [`Latch::set`] and read after it is seen. The wait that `waiting`
-//! points to is alive: its owner takes it out under the lock, or finds that it was taken.
+//! Invariant: what the latch announces is written before [`Latch::set`] and read after it is seen. The wait that
+//! [`State::Parked`] points to is alive: its owner takes it out under the lock, or finds that it was taken.
 
-use crate::park::{Ready, Reason, Spin, Wait, Waiter};
+use crate::park::{Outcome, Ready, Reason, Spin, Wait, Waiter};
 use crate::primitive::lock::Lock;
 use std::panic::Location;
 use std::task::{Context, Poll, Waker};
@@ -38,7 +38,7 @@ impl Latch {
         match std::mem::replace(&mut *state, State::Set) {
             State::Open | State::Set => Ok(Ready::NOBODY),
             // SAFETY: it is alive, and taken out by this; a plain wait is ended by who takes it out.
-            State::Parked(wait) => Ok(unsafe { Wait::finish(wait, crate::park::Outcome::Completed, 0) }),
+            State::Parked(wait) => Ok(unsafe { Wait::finish(wait, Outcome::Completed, 0) }),
             State::Awaited(waker) => Ok(Ready::of(Waiter::Task(waker))),
             State::Unwanted => Err(Unwanted),
         }

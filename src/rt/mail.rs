@@ -77,7 +77,7 @@ impl Remote {
 
     /// For another worker. The inbox may have what was posted too late for the last.
     pub(super) fn reset(&self) {
-        self.read().clear();
+        self.read(&mut Vec::new());
         self.set_residents(0);
         self.spawned.store(0, Ordering::Relaxed);
         self.ended.store(0, Ordering::Relaxed);
@@ -99,19 +99,11 @@ impl Remote {
         self.has_mail.load(Ordering::Relaxed)
     }
 
-    /// The worker's: everything that has come.
-    pub(super) fn read(&self) -> Vec<Mail> {
+    /// The worker's: everything that has come, into an empty list, which leaves its room to the inbox.
+    pub(super) fn read(&self, mail: &mut Vec<Mail>) {
         self.has_mail.store(false, Ordering::Relaxed);
         // The lock orders what was posted before the flag behind this.
-        std::mem::take(&mut *self.inbox.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// The worker's: gives an empty list back for its room.
-    pub(super) fn reuse(&self, list: Vec<Mail>) {
-        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-        if inbox.capacity() == 0 {
-            *inbox = list;
-        }
+        std::mem::swap(mail, &mut *self.inbox.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// The worker's: it is about to sleep, or awake again.

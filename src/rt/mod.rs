@@ -140,7 +140,7 @@ where
     let worker = current_worker().filter(|_| current_goroutine().is_some());
     let worker = worker.unwrap_or_else(|| panic!("go_local outside of a goroutine: there is no worker to stay on"));
     let identity = g::Identity::new(current_identity(), at);
-    let stack_size = worker.shared.stack_size;
+    let stack_size = Goroutine::new().stack_bytes();
     let record = Arc::new(Record::new(Spec { identity, stack_size, stack: None, scope: None }, f));
     worker.adopt(record.clone());
     LocalJoinHandle::new(record)

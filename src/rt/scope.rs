@@ -4,6 +4,7 @@
 //! cancelled, not when its runtime shuts down. What they borrow is in frames below the scope's, and those stay until the
 //! last child has said that it has ended.
 
+use super::Goroutine;
 use super::cancel::{Cancelled, is_cancelled, shielded, unwind};
 use super::current::{current_identity, current_worker, running};
 use super::g::{Identity, Record, SharedBody, Spec};
@@ -142,10 +143,7 @@ where
     match result {
         Err(payload) => resume_unwind(payload),
         // Its children were told, and so was it.
-        Ok(_) if owner.is_some() && is_cancelled() => {
-            unwind();
-            unreachable!("it unwinds")
-        }
+        Ok(_) if owner.is_some() && is_cancelled() => unwind(),
         Ok(_) if state.panicked.load(Ordering::Relaxed) => panic!("a goroutine of the scope panicked"),
         Ok(value) => value,
     }
@@ -173,7 +171,7 @@ impl<'scope> Scope<'scope, '_> {
         let identity = Identity::new(current_identity(), Location::caller());
         let scope = Some(self.state.clone());
         let record =
-            Arc::new(Record::new(Spec { identity, stack_size: Shared::current().stack_size, stack: None, scope }, f));
+            Arc::new(Record::new(Spec { identity, stack_size: Goroutine::new().stack_bytes(), stack: None, scope }, f));
         // SAFETY: only the lifetime changes. What the closure borrows lives until the scope ends, and that is after the
         // closure and its value are gone: the value goes to the handle, which is of the scope, or is dropped before the
         // child says that it has ended.

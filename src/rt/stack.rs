@@ -36,7 +36,8 @@ const COLOURS: usize = 16;
 pub(super) struct Stack {
     slot: Slot,
     class: Class,
-    base: NonNull<u8>,
+    /// Where its frames begin, downwards. Aligned to 16 bytes.
+    pub(super) base: NonNull<u8>,
 }
 
 // SAFETY: who has the stack has the memory.

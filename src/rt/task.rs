@@ -157,7 +157,7 @@ impl<T> TaskHandle<T> {
     }
 
     pub(super) fn is_finished(&self) -> bool {
-        self.task.as_ref().is_none_or(FallibleTask::is_finished)
+        self.task.as_ref().expect("until it is dropped").is_finished()
     }
 
     pub(super) fn cancel(&self) {
@@ -170,11 +170,10 @@ impl<T> Future for TaskHandle<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let id = self.info.identity.id();
-        let Some(task) = &mut self.task else { return Poll::Ready(Err(JoinError::new(id, None))) };
+        let task = self.task.as_mut().expect("until it is dropped");
         Pin::new(task).poll(cx).map(|output| {
             let ended = output.and_then(|mut output| output.0.take()).unwrap_or(Err(None));
-            ended.map_err(|payload| JoinError::new(id, payload))
+            JoinError::of(ended, &self.info.identity)
         })
     }
 }

@@ -92,7 +92,7 @@ where
 {
     let Some(scheduler) = scheduler() else { return f() };
     assert!(!scheduler.polling, "a blocking call in a future's poll: await a goroutine that makes it");
-    let end = Arc::new(End::new());
+    let (at, end) = (Location::caller(), Arc::new(End::new()));
     let job = {
         let end = end.clone();
         // Nobody leaves the end alone, so it gives nothing back.
@@ -104,7 +104,7 @@ where
     let job = unsafe { std::mem::transmute::<Box<dyn FnOnce() + Send + '_>, Job>(job) };
     let ended = shielded(|| {
         pool().submit(job);
-        end.wait(Reason::Syscall, Location::caller())
+        end.wait(Reason::Syscall, at)
     });
     match ended {
         Ok(value) => value,

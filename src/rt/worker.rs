@@ -118,6 +118,8 @@ pub(super) struct Worker {
     pub(super) identity: Cell<*const Identity>,
     parker: Parker,
     stacks: RefCell<Stacks>,
+    /// Room for the next mail.
+    mail: RefCell<Vec<Mail>>,
     /// Started goroutines that have not ended.
     residents: RefCell<Vec<Arc<dyn Body>>>,
     chain: Cell<u32>,
@@ -148,6 +150,7 @@ impl Worker {
             identity: Cell::new(ptr::null()),
             parker,
             stacks: RefCell::new(Stacks::new()),
+            mail: RefCell::default(),
             residents: RefCell::default(),
             chain: Cell::new(0),
             turn: Cell::new(0),
@@ -368,8 +371,9 @@ impl Worker {
     }
 
     fn read_mail(&self) {
-        let mut mail = self.remote.read();
-        for mail in mail.drain(..) {
+        let mut all = self.mail.take();
+        self.remote.read(&mut all);
+        for mail in all.drain(..) {
             match mail {
                 Mail::Ready(ReadyG(g)) => {
                     self.ready.borrow_mut().push_back(g);
@@ -385,7 +389,7 @@ impl Worker {
                 }
             }
         }
-        self.remote.reuse(mail);
+        self.mail.replace(all);
     }
 
     fn cancel(&self, place: usize, id: NonZeroU64) {
@@ -473,7 +477,7 @@ impl Worker {
         let stack = match g.take_stack().map_or_else(|| self.stack(g.stack_size), Ok) {
             Ok(stack) => stack,
             Err(error) => {
-                eprintln!("{}, spawned at {}, cannot run: {error}", g.identity, g.identity.spawned_at());
+                g.identity.report(format_args!("cannot run: {error}"));
                 body.forsake(Some(error.to_string()));
                 self.shared.forsaken.fetch_add(1, Ordering::Relaxed);
                 return None;
@@ -544,8 +548,7 @@ impl Worker {
     /// The running goroutine will never run again: what is on its stack stays there, and its stack with it.
     pub(super) fn leave_behind(&self, g: &G) -> ! {
         let body = self.residents.borrow()[g.place.load(Ordering::Relaxed)].clone();
-        let identity = &g.identity;
-        eprintln!("{identity}, spawned at {}, is cancelled and cannot be unwound: it is left", identity.spawned_at());
+        g.identity.report(format_args!("is cancelled and cannot be unwound: it is left"));
         body.forsake(None);
         loop {
             // SAFETY: it is the running goroutine that calls.

@@ -1,0 +1,144 @@
+//! The switch by a jump, for x86-64.
+//!
+//! **What is saved** is `rbp`, `rbx`, the place to go on at, and in the [`Context`] where those lie: the compiler is told that
+//! everything else is lost. A stack that has stopped ends in the three words, the place last; so does one that
+//! was prepared, whose place takes the two below it off and calls.
+
+use crate::rt::g::Body;
+use crate::rt::stack::Stack;
+use std::arch::{asm, global_asm};
+use std::cell::Cell;
+use std::{process, ptr};
+
+/// What lies on a stack that has stopped: where to go on, and registers.
+type Word = *const ();
+
+/// Where a goroutine and its worker go on when the other stops.
+pub(in crate::rt) struct Context {
+    stack: Cell<Option<Stack>>,
+    body: Cell<Option<*const dyn Body>>,
+    inside: Cell<*mut Word>,
+    outside: Cell<*mut Word>,
+    ended: Cell<bool>,
+}
+
+// The first frame of a stack: takes the argument and the function off it, which leaves it aligned, and calls. There is no
+// caller to find, for who walks the stack.
+global_asm!(
+    ".balign 16",
+    ".type gochan_first_frame_0_1, @function",
+    "gochan_first_frame_0_1:",
+    ".cfi_startproc",
+    ".cfi_undefined rip",
+    "pop rdi",
+    "pop rax",
+    "call rax",
+    "ud2",
+    ".cfi_endproc",
+    ".size gochan_first_frame_0_1, . - gochan_first_frame_0_1",
+);
+
+unsafe extern "C" {
+    fn gochan_first_frame_0_1();
+}
+
+/// Saves where this stack stops, and goes on where the other has.
+///
+/// # Safety
+/// `to` was saved by this function, or prepared, and has not been gone on from since.
+#[inline(always)]
+unsafe fn switch(save: *mut *mut Word, to: *mut Word) {
+    // SAFETY: what a call would preserve is pushed or said to be lost, so the compiler keeps nothing there. The other stack
+    // has the same three words on top. The signal mask, and the modes of the FPU, are the thread's.
+    unsafe {
+        asm!(
+            "push rbp",
+            "push rbx",
+            "lea rax, [rip + 2f]",
+            "push rax",
+            "mov [rdi], rsp",
+            "mov rsp, rsi",
+            "pop rax",
+            "jmp rax",
+            "2:",
+            "pop rbx",
+            "pop rbp",
+            inout("rdi") save => _,
+            inout("rsi") to => _,
+            out("r12") _,
+            out("r13") _,
+            out("r14") _,
+            out("r15") _,
+            clobber_abi("sysv64"),
+        );
+    }
+}
+
+extern "C" fn enter(context: *const Context) -> ! {
+    // SAFETY: the record, which the context is in, lives until its goroutine has ended.
+    unsafe {
+        let context = &*context;
+        (*context.body.get().expect("prepared")).run();
+        context.ended.set(true);
+        context.switch_out();
+    }
+    // Nobody resumes a goroutine that has ended.
+    process::abort()
+}
+
+impl Context {
+    pub(in crate::rt) fn new() -> Self {
+        Self {
+            stack: Cell::new(None),
+            body: Cell::new(None),
+            inside: Cell::new(ptr::null_mut()),
+            outside: Cell::new(ptr::null_mut()),
+            ended: Cell::new(false),
+        }
+    }
+
+    /// Gives it a stack, and what to run there.
+    ///
+    /// # Safety
+    /// This, and the body, stay where they are until it has ended.
+    pub(in crate::rt) unsafe fn prepare(&self, stack: Stack, body: *const dyn Body) {
+        let base = stack.base.cast::<Word>().as_ptr();
+        self.body.set(Some(body));
+        // SAFETY: the words below the base are the stack's, and it is aligned to 16 bytes.
+        unsafe {
+            let top = base.sub(3);
+            top.write(gochan_first_frame_0_1 as Word);
+            top.add(1).write(ptr::from_ref(self).cast());
+            top.add(2).write(enter as Word);
+            self.inside.set(top);
+        }
+        self.stack.set(Some(stack));
+    }
+
+    /// From the worker: runs the goroutine until it switches out. True if it has ended.
+    ///
+    /// # Safety
+    /// Called by its worker, from the worker's own stack; it is prepared, and has not ended.
+    pub(in crate::rt) unsafe fn switch_in(&self) -> bool {
+        // SAFETY: prepared, or saved when it switched out.
+        unsafe { switch(self.outside.as_ptr(), self.inside.get()) };
+        self.ended.get()
+    }
+
+    /// From the goroutine: returns when it is switched in again.
+    ///
+    /// # Safety
+    /// Called by the goroutine itself.
+    pub(in crate::rt) unsafe fn switch_out(&self) {
+        // SAFETY: saved when it was switched in.
+        unsafe { switch(self.inside.as_ptr(), self.outside.get()) };
+    }
+
+    /// The stack of one that has ended.
+    ///
+    /// # Safety
+    /// Called by its worker.
+    pub(in crate::rt) unsafe fn take_stack(&self) -> Stack {
+        self.stack.take().expect("ended once")
+    }
+}
