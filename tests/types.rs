@@ -6,14 +6,14 @@ use common::{is, watchdog};
 use gochan::{
     Chan, Drain, IntoIter, Iter, ReadyTimeoutError, Receiver, RecvError, RecvTimeoutError, Select, SelectTimeoutError,
     SelectedOperation, SendError, SendTimeoutError, Sender, TryIter, TryReadyError, TryRecvError, TrySelectError,
-    TrySendError, WeakReceiver, WeakSender, after, at, bounded, tick, unbounded,
+    TrySendError, WeakReceiver, WeakSender, after, at, bounded, rt, tick, unbounded,
 };
 use std::any::Any;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Debug;
-use std::marker::PhantomData;
+use std::marker::{PhantomData, PhantomPinned};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
 use std::sync::MutexGuard;
@@ -239,6 +239,19 @@ fn handles_of_other_values_do_not_cross_threads() {
     crosses_threads!((false, false), [
         Sender<MutexGuard<'static, u8>>, Receiver<MutexGuard<'static, u8>>, Chan<MutexGuard<'static, u8>>,
     ]);
+}
+
+/// Handles of goroutines that stay where they are stay with them.
+#[test]
+fn handles_of_goroutines() {
+    crosses_threads!((true, true), [
+        rt::JoinHandle<u8>, rt::ScopedJoinHandle<'static, u8>, rt::Scope<'static, 'static>, rt::JoinError,
+        rt::Goroutine, rt::SpawnError<fn()>, rt::Identity, rt::Runtime, rt::RuntimeBuilder,
+    ]);
+    crosses_threads!((false, false), [rt::LocalJoinHandle<u8>, rt::LocalJoinHandle<Rc<u8>>, rt::SpawnError<Rc<u8>>]);
+    // Shown, whatever they are of.
+    assert!(is!(Debug, rt::JoinHandle<PhantomPinned>) && is!(Debug, rt::SpawnError<PhantomPinned>));
+    assert!(is!(Unpin, rt::JoinHandle<PhantomPinned>));
 }
 
 /// Also of values that may not cross threads, or be shown.

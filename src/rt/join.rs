@@ -191,6 +191,10 @@ impl<T> JoinHandle<T> {
     ///
     /// [`JoinError`] if it panicked, or was cancelled before it returned.
     ///
+    /// # Panics
+    ///
+    /// In a future's `poll`, which may not wait: await the handle there.
+    ///
     /// # Examples
     ///
     /// ```
@@ -282,7 +286,8 @@ impl<T> fmt::Debug for JoinHandle<T> {
     }
 }
 
-/// A handle of a goroutine that may not leave its thread, and so may not either: see [`go_local`](super::go_local).
+/// A handle of a goroutine that may not leave its thread, and so may not either: see [`go_local`](super::go_local). Dropped, it
+/// leaves the goroutine to itself.
 pub struct LocalJoinHandle<T> {
     record: Arc<dyn Joinable<T>>,
 }
@@ -327,7 +332,7 @@ impl<T> fmt::Debug for LocalJoinHandle<T> {
     }
 }
 
-/// A handle of a goroutine of a [`scope`](super::scope).
+/// A handle of a goroutine of a [`scope`](super::scope). Dropped, it leaves the goroutine to the scope, which waits for it.
 pub struct ScopedJoinHandle<'scope, T> {
     record: Record<T>,
     _scope: PhantomData<&'scope mut &'scope ()>,

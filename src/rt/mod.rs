@@ -201,6 +201,20 @@ where
 }
 
 /// Lets other goroutines run first; outside of a goroutine, other threads. Go's `runtime.Gosched`.
+///
+/// # Examples
+///
+/// ```
+/// use gochan::{go, rt};
+///
+/// let runtime = rt::Runtime::builder().workers(1).build().unwrap();
+/// let ran = runtime.run(|| {
+///     let other = go(|| ());
+///     rt::yield_now();
+///     other.is_finished()
+/// });
+/// assert!(ran);
+/// ```
 pub fn yield_now() {
     match park::scheduler() {
         Some(scheduler) if !scheduler.polling => current::yield_goroutine(),
@@ -213,6 +227,19 @@ pub fn yield_now() {
 /// # Panics
 ///
 /// In a future's `poll`, which may not wait.
+///
+/// # Examples
+///
+/// ```
+/// use gochan::{go, rt};
+/// use std::time::{Duration, Instant};
+///
+/// let start = Instant::now();
+/// let all: Vec<_> = (0..100).map(|_| go(|| rt::sleep(Duration::from_millis(5)))).collect();
+/// all.into_iter().for_each(|one| one.join().unwrap());
+/// // Not one after the other.
+/// assert!(start.elapsed() < Duration::from_millis(500));
+/// ```
 #[track_caller]
 pub fn sleep(duration: Duration) {
     let at = Location::caller();
@@ -227,6 +254,17 @@ pub fn sleep(duration: Duration) {
 }
 
 /// The goroutine or the task that runs here; `None` on a plain thread.
+///
+/// # Examples
+///
+/// ```
+/// use gochan::{go, rt};
+///
+/// assert!(rt::current().is_none());
+/// let child = go(|| rt::current().unwrap());
+/// let id = child.id();
+/// assert_eq!(child.join().unwrap().id(), id);
+/// ```
 #[must_use]
 pub fn current() -> Option<Identity> {
     current_identified().cloned()
@@ -234,6 +272,21 @@ pub fn current() -> Option<Identity> {
 
 /// Goroutines of the runtime that this runs in, else of the process's, that were started and have not ended. While others start
 /// and end, a guess. Go's `runtime.NumGoroutine`.
+///
+/// # Examples
+///
+/// ```
+/// use gochan::{bounded, go, rt};
+///
+/// let (tx, rx) = bounded::<()>(0);
+/// let count = rt::run(move || {
+///     go(move || rx.recv());
+///     rt::num_goroutines()
+/// });
+/// // The main goroutine, too.
+/// assert_eq!(count, 2);
+/// # drop(tx);
+/// ```
 #[must_use]
 pub fn num_goroutines() -> usize {
     match (current_worker(), Shared::global_if_started()) {

@@ -359,7 +359,7 @@ impl Runtime {
         RuntimeBuilder::default()
     }
 
-    /// Starts a goroutine here; see [`go`](super::go).
+    /// Starts a goroutine here; see [`go`](super::go). After a shutdown its handle says that it was cancelled.
     #[track_caller]
     pub fn go<F, T>(&self, f: F) -> JoinHandle<T>
     where
@@ -382,7 +382,7 @@ impl Runtime {
     ///
     /// # Panics
     ///
-    /// If `f` panics, with its payload.
+    /// If `f` panics, with its payload; in a future's `poll`, which may not wait.
     #[track_caller]
     pub fn run<F, T>(&self, f: F) -> T
     where
@@ -405,6 +405,21 @@ impl Runtime {
     /// Shuts down: takes nothing more, drops what has not started and all tasks, and cancels all goroutines (see
     /// [`JoinHandle::cancel`]). Returns when they have ended, or after the timeout. False if some are left then: they are left
     /// where they are, with their threads, and nothing that they hold is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use gochan::rt::Runtime;
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let runtime = Runtime::new()?;
+    /// let waits = runtime.go(|| gochan::never::<()>().recv());
+    /// assert!(runtime.shutdown_timeout(Duration::from_secs(10)));
+    /// assert!(waits.join().unwrap_err().is_cancelled());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn shutdown_timeout(self, timeout: Duration) -> bool {
         self.shut_down(timeout)
