@@ -247,6 +247,7 @@ fn handles_of_goroutines() {
     crosses_threads!((true, true), [
         rt::JoinHandle<u8>, rt::ScopedJoinHandle<'static, u8>, rt::Scope<'static, 'static>, rt::JoinError,
         rt::Goroutine, rt::SpawnError<fn()>, rt::Identity, rt::Runtime, rt::RuntimeBuilder,
+        rt::OnDeadlock,
     ]);
     crosses_threads!((false, false), [rt::LocalJoinHandle<u8>, rt::LocalJoinHandle<Rc<u8>>, rt::SpawnError<Rc<u8>>]);
     // Shown, whatever they are of.

@@ -21,9 +21,11 @@ struct Alarms {
     /// Tells alarms of one moment apart.
     count: u64,
     running: bool,
+    /// The thread sleeps, and there was no alarm when it fell asleep.
+    idle: bool,
 }
 
-static ALARMS: Mutex<Alarms> = Mutex::new(Alarms { wakers: BTreeMap::new(), count: 0, running: false });
+static ALARMS: Mutex<Alarms> = Mutex::new(Alarms { wakers: BTreeMap::new(), count: 0, running: false, idle: false });
 /// The first alarm has changed.
 static CHANGED: Condvar = Condvar::new();
 
@@ -55,6 +57,13 @@ impl Alarm {
         Self { key }
     }
 
+    /// If the thread of the alarms sleeps until one is set: how many ever were.
+    #[cfg(feature = "rt")]
+    pub(crate) fn asleep() -> Option<u64> {
+        let alarms = lock();
+        (alarms.idle && alarms.wakers.is_empty()).then_some(alarms.count)
+    }
+
     /// Sees to it that `alarm` wakes `waker` at `when`, if ever.
     pub(crate) fn keep(alarm: &mut Option<Self>, when: Option<Instant>, waker: &Waker) {
         // Shuttle knows no other thread: whether the time is over is asked again at once.
@@ -84,7 +93,9 @@ fn ring() {
     loop {
         let now = Instant::now();
         let Some(first) = alarms.wakers.first_entry() else {
+            alarms.idle = true;
             alarms = CHANGED.wait(alarms).unwrap_or_else(PoisonError::into_inner);
+            alarms.idle = false;
             continue;
         };
         let (when, _) = *first.key();

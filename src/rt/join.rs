@@ -13,6 +13,7 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 /// How a goroutine has ended, once it has.
 pub(super) struct End<T> {
@@ -49,6 +50,11 @@ impl<T> End<T> {
         while !self.latch.wait(reason, at, None) {}
         // SAFETY: it is set, and the caller has the handle.
         unsafe { self.take() }
+    }
+
+    /// Waits for the end, at most until `deadline`. False if it has not come. Called by the one who has the handle.
+    pub(super) fn wait_until(&self, reason: Reason, at: &'static Location<'static>, deadline: Instant) -> bool {
+        self.latch.wait(reason, at, Some(deadline))
     }
 
     /// Waits as a task. Called by the one who has the handle.
@@ -142,7 +148,7 @@ impl std::error::Error for JoinError {}
 // that are `Sync`.
 unsafe impl Sync for JoinError {}
 
-type Record<T> = Arc<dyn Joinable<T> + Send + Sync>;
+pub(super) type Record<T> = Arc<dyn Joinable<T> + Send + Sync>;
 
 /// What waits for a goroutine or a task. Dropped, it leaves it to itself.
 ///
@@ -172,6 +178,13 @@ impl<T> JoinHandle<T> {
     pub(super) fn g(&self) -> Option<&G> {
         match &self.of {
             Of::Goroutine(record) => Some(record.g()),
+            Of::Task(_) => None,
+        }
+    }
+
+    pub(super) fn record(&self) -> Option<Record<T>> {
+        match &self.of {
+            Of::Goroutine(record) => Some(record.clone()),
             Of::Task(_) => None,
         }
     }

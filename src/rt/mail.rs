@@ -31,10 +31,21 @@ pub(super) struct ReadyG(pub(super) *const G);
 // SAFETY: it is handed to its worker, which alone runs it.
 unsafe impl Send for ReadyG {}
 
+/// Every remote there is: as many as workers ever were at a time.
+static ALL: Mutex<Vec<&'static Remote>> = Mutex::new(Vec::new());
+
+const AWAKE: u64 = 0;
+/// Whoever has something for it wakes it.
+const ASLEEP: u64 = 1;
+/// And it has looked for work since, has found none, and nothing but that will wake it: no timer.
+const DORMANT: u64 = 2;
+const SLEEP: u64 = 0b11;
+
 pub(super) struct Remote {
     inbox: Mutex<Vec<Mail>>,
     has_mail: AtomicBool,
-    asleep: AtomicBool,
+    /// How often it has gone to sleep, and below that in two bits whether it sleeps.
+    sleep: AtomicU64,
     unparker: Unparker,
     /// The worker's fresh work, and what was sent to it.
     pub(super) stealer: Stealer<Work>,
@@ -58,11 +69,12 @@ pub(super) fn count(counter: &AtomicU64) {
 }
 
 impl Remote {
-    pub(super) fn new(unparker: Unparker, stealer: Stealer<Work>) -> Self {
-        Self {
+    /// One that lives for ever.
+    pub(super) fn create(unparker: Unparker, stealer: Stealer<Work>) -> &'static Self {
+        let remote = Box::leak(Box::new(Self {
             inbox: Mutex::new(Vec::new()),
             has_mail: AtomicBool::new(false),
-            asleep: AtomicBool::new(false),
+            sleep: AtomicU64::new(AWAKE),
             unparker,
             stealer,
             mailbox: Injector::new(),
@@ -72,7 +84,14 @@ impl Remote {
             ended: AtomicU64::new(0),
             is_stuck: AtomicBool::new(false),
             is_lost: AtomicBool::new(false),
-        }
+        }));
+        ALL.lock().unwrap_or_else(PoisonError::into_inner).push(remote);
+        remote
+    }
+
+    /// Every one, of workers that run and of those that have ended.
+    pub(super) fn all() -> Vec<&'static Self> {
+        ALL.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// For another worker. The inbox may have what was posted too late for the last.
@@ -83,7 +102,7 @@ impl Remote {
         self.ended.store(0, Ordering::Relaxed);
         self.is_stuck.store(false, Ordering::Relaxed);
         self.is_lost.store(false, Ordering::Relaxed);
-        self.set_asleep(false);
+        self.wake_up();
     }
 
     /// From any thread. Wakes the worker if it sleeps.
@@ -106,18 +125,38 @@ impl Remote {
         std::mem::swap(mail, &mut *self.inbox.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// The worker's: it is about to sleep, or awake again.
-    pub(super) fn set_asleep(&self, asleep: bool) {
-        self.asleep.store(asleep, Ordering::Relaxed);
+    /// The worker's: it is about to sleep, and looks for work once more.
+    pub(super) fn fall_asleep(&self) {
+        let times = self.sleep.load(Ordering::Relaxed) >> 2;
+        self.sleep.store((times + 1) << 2 | ASLEEP, Ordering::Relaxed);
+    }
+
+    /// The worker's: it has found none, and has no timer. Unless it was woken meanwhile.
+    pub(super) fn lie_dormant(&self) {
+        let asleep = self.sleep.load(Ordering::Relaxed) & !SLEEP | ASLEEP;
+        let _ = self.sleep.compare_exchange(asleep, asleep ^ ASLEEP ^ DORMANT, Ordering::Release, Ordering::Relaxed);
+    }
+
+    /// The worker's: it is awake again.
+    pub(super) fn wake_up(&self) {
+        self.sleep.store(self.sleep.load(Ordering::Relaxed) & !SLEEP, Ordering::Relaxed);
     }
 
     pub(super) fn is_asleep(&self) -> bool {
-        self.asleep.load(Ordering::Relaxed)
+        self.sleep.load(Ordering::Relaxed) & SLEEP != AWAKE
+    }
+
+    /// If it sleeps until others have something for it, and nobody has woken it: which sleep that is. The same number later
+    /// is the same sleep, without a break.
+    pub(super) fn dormant(&self) -> Option<u64> {
+        // Acquire: what it did before is seen.
+        let sleep = self.sleep.load(Ordering::Acquire);
+        (sleep & SLEEP == DORMANT).then_some(sleep)
     }
 
     /// Wakes the worker if it sleeps. True if it did.
     pub(super) fn wake(&self) -> bool {
-        let slept = self.is_asleep() && self.asleep.swap(false, Ordering::AcqRel);
+        let slept = self.is_asleep() && self.sleep.fetch_and(!SLEEP, Ordering::AcqRel) & SLEEP != AWAKE;
         if slept {
             self.unparker.unpark();
         }

@@ -8,6 +8,7 @@ mod bridge;
 mod builder;
 mod cancel;
 mod current;
+pub(crate) mod deadlock;
 mod g;
 mod guard;
 mod join;
@@ -30,6 +31,7 @@ mod tests;
 pub use bridge::block_on;
 pub use builder::{Goroutine, SpawnError};
 pub use cancel::shielded;
+pub use deadlock::OnDeadlock;
 pub use g::Identity;
 pub use join::{JoinError, JoinHandle, LocalJoinHandle, ScopedJoinHandle};
 pub use runtime::{Runtime, RuntimeBuilder};
@@ -171,9 +173,19 @@ where
 /// `main` does. What it has started and not waited for is cancelled (see [`JoinHandle::cancel`]), and given a tenth of a
 /// second to unwind; who has not by then is left where he is, and named on stderr.
 ///
+/// # Deadlock
+///
+/// When all goroutines are asleep and nobody is left who could wake one, this panics, as Go's programs end then: `fatal
+/// error: all goroutines are asleep - deadlock!` is written to stderr with who waits where, and the goroutines are cancelled.
+/// It is said only if it is certain: all threads of the process are the runtime's own or blocked in here, none runs, and no
+/// timer is set; a tenth of a second is waited before anybody looks. So nothing is said while there is a thread that the
+/// program has started itself, and on other systems than Linux. `GOCHAN_DEADLOCK` in the environment changes what is done:
+/// `panic`, `exit` (with code 2, as in Go), `report` or `off`; so does [`RuntimeBuilder::on_deadlock`], for a runtime's
+/// own [`run`](Runtime::run).
+///
 /// # Panics
 ///
-/// If `f` panics, with its payload; if no thread can be started.
+/// If `f` panics, with its payload; if no thread can be started; in a deadlock.
 ///
 /// # Examples
 ///
@@ -197,7 +209,8 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    Runtime::new().expect("no thread for a worker").run(f)
+    let policy = OnDeadlock::or_of_environment(None, OnDeadlock::Panic);
+    Runtime::builder().on_deadlock(policy).build().expect("no thread for a worker").run(f)
 }
 
 /// Lets other goroutines run first; outside of a goroutine, other threads. Go's `runtime.Gosched`.

@@ -5,6 +5,7 @@
 //! few milliseconds, says who is stuck, and wakes somebody. When nothing has run for a second it sleeps, until a worker
 //! that has slept is awake again.
 
+use super::deadlock::Helper;
 use super::runtime::Shared;
 use parking::{Parker, Unparker};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -61,6 +62,7 @@ impl Monitor {
 }
 
 fn watch(shared: &Shared, parker: &Parker) {
+    let _helper = Helper::begin();
     // What each was at, and since when.
     let mut seen: Vec<Option<(u32, Instant)>> = vec![None; shared.workers().len()];
     let mut period = SHORTEST;

@@ -9,6 +9,7 @@
 //!    and takes nothing with it.
 
 use super::current::current_worker;
+use super::deadlock::{self, OnDeadlock};
 use super::g::{Fresh, SharedBody};
 use super::latch::Latch;
 use super::mail::{Mail, Remote, count};
@@ -48,6 +49,7 @@ pub(super) struct Shared {
     /// Goroutines that never ran.
     pub(super) forsaken: AtomicU64,
     pub(super) stack_size: usize,
+    on_deadlock: OnDeadlock,
     pub(super) tasks: Tasks,
     pub(super) monitor: Monitor,
     #[cfg(feature = "tokio")]
@@ -70,6 +72,7 @@ impl Shared {
             spawned_outside: AtomicU64::new(0),
             forsaken: AtomicU64::new(0),
             stack_size: options.stack_size.unwrap_or_else(super::default_stack_size),
+            on_deadlock: OnDeadlock::or_of_environment(options.on_deadlock, OnDeadlock::Off),
             tasks: Tasks::default(),
             monitor: Monitor::default(),
             #[cfg(feature = "tokio")]
@@ -141,6 +144,24 @@ impl Shared {
     fn wait_for_end(&self, timeout: Duration) -> bool {
         let deadline = Instant::now().checked_add(timeout);
         self.all_ended.wait(Reason::Join, Location::caller(), deadline)
+    }
+
+    /// Does the caller live here? Then he would wait for himself.
+    fn is_own(&self) -> bool {
+        current_worker().is_some_and(|worker| std::ptr::eq(&*worker.shared, self))
+    }
+
+    /// The end, which is waited for a little.
+    #[track_caller]
+    pub(super) fn end(&self) {
+        self.shut_down();
+        if !self.is_own() && !self.wait_for_end(PATIENCE) {
+            let left = self.workers.iter().map(|worker| worker.residents()).sum::<usize>();
+            eprintln!(
+                "a runtime ended, and {left} of its goroutines have not within {} ms: they are left where they are",
+                PATIENCE.as_millis()
+            );
+        }
     }
 
     #[inline]
@@ -281,6 +302,7 @@ fn default_workers() -> usize {
 pub struct RuntimeBuilder {
     workers: Option<usize>,
     stack_size: Option<usize>,
+    on_deadlock: Option<OnDeadlock>,
     #[cfg(feature = "tokio")]
     tokio: Option<tokio::runtime::Handle>,
 }
@@ -301,6 +323,14 @@ impl RuntimeBuilder {
     /// The size of a goroutine's stack in bytes, where its [builder](Goroutine) says nothing else: `GOCHAN_STACK` in the environment, or 256 KiB.
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.stack_size = Some(bytes);
+        self
+    }
+
+    /// What [`Runtime::run`] does when all goroutines are asleep and nobody is left who could wake one. If this is not said,
+    /// what `GOCHAN_DEADLOCK` in the environment says: `panic`, `exit`, `report` or `off`; else nothing
+    /// ([`OnDeadlock::Off`]).
+    pub fn on_deadlock(mut self, what: OnDeadlock) -> Self {
+        self.on_deadlock = Some(what);
         self
     }
 
@@ -382,14 +412,15 @@ impl Runtime {
     ///
     /// # Panics
     ///
-    /// If `f` panics, with its payload; in a future's `poll`, which may not wait.
+    /// If `f` panics, with its payload; in a future's `poll`, which may not wait; in a deadlock, if that is
+    /// [asked for](RuntimeBuilder::on_deadlock).
     #[track_caller]
     pub fn run<F, T>(&self, f: F) -> T
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        match self.go(f).join() {
+        match deadlock::join_main(self.go(f), &self.shared, self.shared.on_deadlock) {
             Ok(value) => value,
             Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
             Err(error) => panic!("{error}"),
@@ -428,12 +459,7 @@ impl Runtime {
     #[track_caller]
     fn shut_down(&self, timeout: Duration) -> bool {
         self.shared.shut_down();
-        !self.is_own() && self.shared.wait_for_end(timeout)
-    }
-
-    /// Does the caller live here? Then he would wait for himself.
-    fn is_own(&self) -> bool {
-        current_worker().is_some_and(|worker| Arc::ptr_eq(&worker.shared, &self.shared))
+        !self.shared.is_own() && self.shared.wait_for_end(timeout)
     }
 }
 
@@ -442,13 +468,7 @@ impl Drop for Runtime {
         if self.shared.is_shut_down() {
             return;
         }
-        if !self.shut_down(PATIENCE) && !self.is_own() {
-            let left = self.shared.workers.iter().map(|worker| worker.residents()).sum::<usize>();
-            eprintln!(
-                "a runtime ended, and {left} of its goroutines have not within {} ms: they are left where they are",
-                PATIENCE.as_millis()
-            );
-        }
+        self.shared.end();
     }
 }
 

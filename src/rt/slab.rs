@@ -15,6 +15,7 @@
 //!
 //! A pool's lock is taken alone. The list of chunks is read without any, by the handler of a signal.
 
+use super::deadlock::Helper;
 use super::guard::{self, page_size};
 use super::stack::StackError;
 use corosensei::stack::valgrind::ValgrindStackRegistration;
@@ -150,6 +151,7 @@ fn start_scavenger() {
     static RUNS: AtomicBool = AtomicBool::new(false);
 
     fn run() {
+        let _helper = Helper::begin();
         loop {
             thread::sleep(SCAVENGE);
             if !scavenge() {

@@ -21,13 +21,25 @@ const MOST_THREADS: usize = 512;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 struct Pool {
-    jobs: Sender<Job>,
-    waiting: Receiver<Job>,
+    /// `None`: the thread that gets it is to end.
+    jobs: Sender<Option<Job>>,
+    waiting: Receiver<Option<Job>>,
     threads: AtomicUsize,
 }
 
+static POOL: OnceLock<Pool> = OnceLock::new();
+
+/// Its threads, whatever they do.
+pub(super) fn threads() -> usize {
+    POOL.get().map_or(0, |pool| pool.threads.load(Ordering::Relaxed))
+}
+
+/// Those that wait for a job end.
+pub(super) fn dismiss() {
+    while POOL.get().is_some_and(|pool| pool.jobs.try_send(None).is_ok()) {}
+}
+
 fn pool() -> &'static Pool {
-    static POOL: OnceLock<Pool> = OnceLock::new();
     POOL.get_or_init(|| {
         let (jobs, waiting) = bounded(0);
         Pool { jobs, waiting, threads: AtomicUsize::new(0) }
@@ -36,11 +48,11 @@ fn pool() -> &'static Pool {
 
 impl Pool {
     fn submit(&'static self, job: Job) {
-        let Err(TrySendError::Full(job)) = self.jobs.try_send(job) else { return };
+        let Err(TrySendError::Full(Some(job))) = self.jobs.try_send(Some(job)) else { return };
         let one_more = |threads| (threads < MOST_THREADS).then_some(threads + 1);
         if self.threads.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err() {
             // Some thread will come back for it.
-            let _ = self.jobs.send(job);
+            let _ = self.jobs.send(Some(job));
             return;
         }
         // Without a thread the job is done here, late for others but done.
@@ -51,7 +63,7 @@ impl Pool {
             if let Some(job) = take(&first) {
                 job();
             }
-            while let Ok(job) = self.waiting.recv_timeout(PATIENCE) {
+            while let Ok(Some(job)) = self.waiting.recv_timeout(PATIENCE) {
                 job();
             }
             self.threads.fetch_sub(1, Ordering::Relaxed);

@@ -90,7 +90,7 @@ impl Parts {
         let spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner).pop();
         spare.unwrap_or_else(|| {
             let (fresh, parker) = (Deque::new_fifo(), Parker::new());
-            let remote = Box::leak(Box::new(Remote::new(parker.unparker(), fresh.stealer())));
+            let remote = Remote::create(parker.unparker(), fresh.stealer());
             Self { fresh, parker, remote }
         })
     }
@@ -568,7 +568,7 @@ impl Worker {
             }
         }
         let next_timer = self.run_timers();
-        self.remote.set_asleep(true);
+        self.remote.fall_asleep();
         shared.begin_sleep();
         let has_any = self.remote.has_mail()
             || !self.runnext.get().is_null()
@@ -578,7 +578,10 @@ impl Worker {
             || shared.is_shut_down() && self.has_ended();
         if !has_any || cfg!(gochan_bug = "sleeps_beside_work") {
             match next_timer {
-                None => self.parker.park(),
+                None => {
+                    self.remote.lie_dormant();
+                    self.parker.park();
+                }
                 Some(when) => {
                     let left = when.saturating_duration_since(Instant::now());
                     self.parker.park_timeout(left.max(Duration::from_nanos(1)));
@@ -587,7 +590,7 @@ impl Worker {
             shared.monitor.begin(&self.shared);
         }
         self.woken.set(true);
-        self.remote.set_asleep(false);
+        self.remote.wake_up();
         shared.end_sleep();
         if next_timer.is_some() {
             self.run_timers();
