@@ -7,112 +7,20 @@
 mod history;
 mod model;
 
-use gochan::{
-    Receiver, RecvError, RecvTimeoutError, SendError, SendTimeoutError, Sender, TryRecvError, TrySendError, bounded,
-    unbounded,
-};
+use history::Kind;
 use history::duel::duel;
-use history::run::{Live, Port, Ports, Program, Token, run};
-use history::{Op, Ret};
+use history::ports::{Ports, open};
+use history::program::Program;
+use history::run::{Real, run};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What the handles of one thread are. An operation that returns a value must return the one that was sent.
-struct Handles {
-    sender: Option<Sender<Token>>,
-    receiver: Option<Receiver<Token>>,
-    live: Live,
-    timeout: Duration,
-}
+/// Longer than anything takes.
+const STUCK: Duration = Duration::from_secs(10);
 
-impl Port for Handles {
-    fn perform(&mut self, op: Op) -> Ret {
-        let live = self.live.clone();
-        let sender = || self.sender.as_ref().expect("a sender");
-        let receiver = || self.receiver.as_ref().expect("a receiver");
-        match op {
-            Op::Send(value) => match sender().send(live.token(value)) {
-                Ok(()) => Ret::Ok,
-                Err(SendError(back)) => gave_back(back, value, Ret::Closed),
-            },
-            Op::TrySend(value) => match sender().try_send(live.token(value)) {
-                Ok(()) => Ret::Ok,
-                Err(TrySendError::Full(back)) => gave_back(back, value, Ret::Full),
-                Err(TrySendError::Disconnected(back)) => gave_back(back, value, Ret::Closed),
-            },
-            Op::SendTimeout(value) => match sender().send_timeout(live.token(value), self.timeout) {
-                Ok(()) => Ret::Ok,
-                Err(SendTimeoutError::Timeout(back)) => gave_back(back, value, Ret::TimedOut),
-                Err(SendTimeoutError::Disconnected(back)) => gave_back(back, value, Ret::Closed),
-            },
-            Op::Recv => match receiver().recv() {
-                Ok(token) => Ret::Got(token.value),
-                Err(RecvError) => Ret::Closed,
-            },
-            Op::TryRecv => match receiver().try_recv() {
-                Ok(token) => Ret::Got(token.value),
-                Err(TryRecvError::Empty) => Ret::Empty,
-                Err(TryRecvError::Disconnected) => Ret::Closed,
-            },
-            Op::RecvTimeout => match receiver().recv_timeout(self.timeout) {
-                Ok(token) => Ret::Got(token.value),
-                Err(RecvTimeoutError::Timeout) => Ret::TimedOut,
-                Err(RecvTimeoutError::Disconnected) => Ret::Closed,
-            },
-            Op::ForceSend(value) => match sender().force_send(live.token(value)) {
-                Ok(None) => Ret::Ok,
-                Ok(Some(oldest)) => Ret::Displaced(oldest.value),
-                Err(SendError(back)) => gave_back(back, value, Ret::Closed),
-            },
-            Op::Drain => {
-                let values: Vec<u32> = receiver().drain().map(|token| token.value).collect();
-                Ret::drained(&values)
-            }
-            Op::Len => Ret::Len(self.with(Sender::len, Receiver::len)),
-            Op::IsClosed => Ret::Is(self.with(Sender::is_closed, Receiver::is_closed)),
-            Op::Close => Ret::First(self.with(Sender::close, Receiver::close)),
-            Op::DropSender => {
-                drop(self.sender.take().expect("a sender"));
-                Ret::Ok
-            }
-            Op::DropReceiver => {
-                drop(self.receiver.take().expect("a receiver"));
-                Ret::Ok
-            }
-        }
-    }
-}
-
-impl Handles {
-    /// An operation that both handles have, on the one that is there.
-    fn with<R>(&self, sender: fn(&Sender<Token>) -> R, receiver: fn(&Receiver<Token>) -> R) -> R {
-        match (&self.sender, &self.receiver) {
-            (Some(handle), _) => sender(handle),
-            (None, Some(handle)) => receiver(handle),
-            (None, None) => panic!("a handle"),
-        }
-    }
-}
-
-fn gave_back(token: Token, value: u32, ret: Ret) -> Ret {
-    assert_eq!(token.value, value, "a send gave another value back");
-    ret
-}
-
-fn open(program: &Program) -> Ports {
-    let (sender, receiver) = match program.capacity {
-        Some(capacity) => bounded(capacity),
-        None => unbounded(),
-    };
-    let live = Live::default();
-    // Within a program all timeouts are the same; between programs they differ, from nothing to longer than a pause.
-    let timeout = Duration::from_micros([0, 5, 50, 200][program.seed as usize % 4]);
-    let port = |sends: bool, receives: bool| -> Box<dyn Port> {
-        let (sender, receiver) = (sends.then(|| sender.clone()), receives.then(|| receiver.clone()));
-        Box::new(Handles { sender, receiver, live: live.clone(), timeout })
-    };
-    let threads = program.threads.iter().map(|_| port(true, true)).collect();
-    Ports { threads, runner: port(program.runner_sends, !program.runner_sends), live: live.clone() }
+/// Between programs timeouts differ, from nothing to longer than a pause.
+fn open_real(program: &Program) -> Ports {
+    open(program, Duration::from_micros([0, 5, 50, 200][program.seed as usize % 4]), Real)
 }
 
 fn number_from(variable: &str) -> Option<u64> {
@@ -134,21 +42,45 @@ fn seeds(count: u64) -> impl Iterator<Item = u64> {
 /// One test at a time: their threads should meet each other, not wait for a core.
 static ALONE: Mutex<()> = Mutex::new(());
 
-#[test]
-fn random_programs_are_explained_by_the_model() {
+/// Runs so many programs of so many operations per actor; a failure is made smaller before it is shown.
+fn explained(count: u64, kinds: &[Kind], operations: u64) {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let started = Instant::now();
-    match run(seeds(3000), Duration::from_secs(10), open) {
+    let programs = seeds(count).map(|seed| Program::random(seed, kinds, operations));
+    match run(programs, STUCK, open_real) {
         Ok(summary) => println!("{summary:#?} in {:?}", started.elapsed()),
-        Err(failure) => panic!("{failure}"),
+        Err(failure) => {
+            println!("{failure}\n");
+            panic!("{}", failure.shrink(300, STUCK, open_real));
+        }
     }
+}
+
+#[test]
+fn programs_of_threads_are_explained_by_the_model() {
+    explained(1500, &[Kind::Thread], 12);
+}
+
+#[test]
+fn programs_of_threads_and_tasks_are_explained_by_the_model() {
+    explained(1500, &[Kind::Thread, Kind::Task, Kind::Task], 12);
+}
+
+#[test]
+fn programs_of_all_are_explained_by_the_model() {
+    explained(1000, &[Kind::Thread, Kind::Task, Kind::Goroutine, Kind::Goroutine], 12);
+}
+
+#[test]
+fn long_programs_are_explained_by_the_model() {
+    explained(150, &[Kind::Thread, Kind::Task, Kind::Goroutine], 120);
 }
 
 #[test]
 fn duels_are_explained_by_the_model() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let started = Instant::now();
-    if let Err(failure) = duel(seeds(50_000), Duration::from_secs(10), open) {
+    if let Err(failure) = duel(seeds(50_000), STUCK, open_real) {
         panic!("{failure}");
     }
     println!("in {:?}", started.elapsed());

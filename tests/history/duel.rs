@@ -4,9 +4,10 @@
 //! the other does non-blocking operations and closes. What a thread learns from one operation must hold in its next:
 //! who was told "closed" must not see an open channel. Nobody waits for ever in a duel, since it ends with close.
 
-use super::run::{Port, Ports, Program, Rng};
-use super::{History, Op, Record, Ret, check, diagram};
-use crate::model::Value;
+use super::ports::{Port, Ports};
+use super::program::{Program, Rng};
+use super::{History, Kind, Record, check, diagram};
+use crate::model::op::{Op, Patience, Ret};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -15,26 +16,27 @@ use std::time::{Duration, Instant};
 impl Program {
     /// Lane 0 is the waiter's, lane 1 its opponent's, and the probes come before both.
     pub fn duel(seed: u64) -> Program {
+        use Patience::{Forever, Limited, Not};
         let mut rng = Rng(seed);
         let capacity = rng.pick(&[Some(0), Some(1), Some(2), Some(3), None]);
-        let first = rng.pick(&[Op::Send(0), Op::Recv, Op::Recv, Op::SendTimeout(0), Op::RecvTimeout]);
-        let looks = [Op::TryRecv, Op::TrySend(0), Op::Len, Op::IsClosed];
-        let moves = [Op::TrySend(0), Op::TryRecv, Op::Drain, Op::ForceSend(0), Op::Len, Op::IsClosed];
+        let pick = |rng: &mut Rng, from: &[Op]| from[rng.below(from.len() as u64) as usize].clone();
+        let send = |patience| Op::Send(0, 0, patience);
+        let recv = |patience| Op::Recv(0, patience);
+        let first = [send(Forever), recv(Forever), recv(Forever), send(Limited), recv(Limited)];
+        let looks = [recv(Not), send(Not), Op::Len(0), Op::IsClosed(0)];
+        let moves = [send(Not), recv(Not), Op::Drain(0), Op::ForceSend(0, 0), Op::Len(0), Op::IsClosed(0)];
         let fill = capacity.map_or(0, |capacity| rng.below(capacity as u64 + 1));
-        let mut lanes = [vec![first], vec![], vec![Op::TrySend(0); fill as usize]];
-        lanes[0].extend((0..1 + rng.below(3)).map(|_| rng.pick(&looks)));
-        lanes[1].extend((0..rng.below(3)).map(|_| rng.pick(&moves)));
-        lanes[1].push(Op::Close);
-        // Every value is sent once.
-        for (lane, ops) in lanes.iter_mut().enumerate() {
-            for (index, op) in ops.iter_mut().enumerate() {
-                if let Op::Send(value) | Op::SendTimeout(value) | Op::TrySend(value) | Op::ForceSend(value) = op {
-                    *value = (lane * 100 + index) as Value;
-                }
-            }
-        }
-        let [waiter, opponent, probes] = lanes;
-        Program { seed, capacity, threads: vec![waiter, opponent], probes, runner_sends: true }
+        let mut lanes = [vec![pick(&mut rng, &first)], vec![]];
+        let count = 1 + rng.below(3);
+        lanes[0].extend((0..count).map(|_| pick(&mut rng, &looks)));
+        let count = rng.below(3);
+        lanes[1].extend((0..count).map(|_| pick(&mut rng, &moves)));
+        lanes[1].push(Op::Close(0));
+        let actors = lanes.map(|ops| (Kind::Thread, ops)).into();
+        let probes = vec![send(Not); fill as usize];
+        let mut program = Program { seed, capacities: vec![capacity], actors, probes, runner_sends: true };
+        program.number_values();
+        program
     }
 }
 
@@ -85,7 +87,7 @@ pub fn duel(seeds: impl Iterator<Item = u64>, stuck: Duration, open: impl Fn(&Pr
                 return;
             }
             let Task { mut port, ops } = waiter.task.lock().unwrap().take().expect("it is the waiter's turn");
-            let rets: Vec<Ret> = ops.into_iter().map(|op| port.perform(op)).collect();
+            let rets: Vec<Ret> = ops.iter().map(|op| port.perform(op)).collect();
             drop(port);
             *waiter.rets.lock().unwrap() = rets;
             waiter.turn.store(turn + 1, Ordering::Release);
@@ -104,16 +106,16 @@ pub fn duel(seeds: impl Iterator<Item = u64>, stuck: Duration, open: impl Fn(&Pr
 
 fn fight(ring: &Ring, turn: u64, seed: u64, stuck: Duration, open: impl Fn(&Program) -> Ports) -> Result<(), String> {
     let program = Program::duel(seed);
-    let Ports { threads, mut runner, live } = open(&program);
-    let [waiter, mut opponent] = <[_; 2]>::try_from(threads).ok().expect("two threads");
-    let filled = program.probes.iter().map(|&op| runner.perform(op)).collect();
-    *ring.task.lock().unwrap() = Some(Task { port: waiter, ops: program.threads[0].clone() });
+    let Ports { actors, mut runner, live } = open(&program);
+    let [waiter, mut opponent] = <[_; 2]>::try_from(actors).ok().expect("two actors");
+    let [(_, waits), (_, moves)] = program.actors.as_slice() else { unreachable!("two actors") };
+    let filled = program.probes.iter().map(|op| runner.perform(op)).collect();
+    *ring.task.lock().unwrap() = Some(Task { port: waiter, ops: waits.clone() });
     ring.turn.store(turn, Ordering::Release);
     // Another delay each time the same program runs.
     let mut rng = Rng(turn);
     let mut pause = || (0..rng.below(300)).for_each(|_| std::hint::spin_loop());
-    let moves = &program.threads[1];
-    let moved = moves.iter().map(|&op| (pause(), opponent.perform(op)).1).collect();
+    let moved = moves.iter().map(|op| (pause(), opponent.perform(op)).1).collect();
     drop(opponent);
     let ended = ring.wait_for(turn + 1, stuck);
     let looked = std::mem::take(&mut *ring.rets.lock().unwrap());
@@ -121,23 +123,26 @@ fn fight(ring: &Ring, turn: u64, seed: u64, stuck: Duration, open: impl Fn(&Prog
 
     // First the runner alone, then the two lanes beside each other.
     let mut records = Vec::new();
-    let mut lane = |thread, ops: &[Op], rets: Vec<Ret>, invoked, returned| {
-        for (index, &op) in ops.iter().enumerate() {
+    let mut lane = |actor, ops: &[Op], rets: Vec<Ret>, invoked, returned| {
+        for (index, op) in ops.iter().enumerate() {
             let returned = rets.get(index).map(|&ret| (returned, ret));
-            records.push(Record { thread, op, invoked, returned, joined: index > 0 });
+            records.push(Record { actor, op: op.clone(), invoked, returned, joined: index > 0 });
         }
     };
     lane(2, &program.probes, filled, 1, 2);
-    lane(0, &program.threads[0], looked, 3, 6);
+    lane(0, waits, looked, 3, 6);
     lane(1, moves, moved, 4, 5);
-    let history =
-        History { capacity: program.capacity, threads: 3, senders: 3, receivers: 2, records, quiescent: Vec::new() };
+    let (capacities, actors) = (program.capacities.clone(), vec![Kind::Thread; 3]);
+    let history = History { capacities, actors, senders: 3, receivers: 2, records, quiescent: Vec::new() };
     let checked = check(&history);
-    let what = match (checked, ended, live.count()) {
+    let what = match (&checked, ended, live.count()) {
         (Err(_), ..) => "no order explains this",
         (_, false, _) => "the waiter waits for ever",
         (_, _, 0) => return Ok(()),
         _ => "values were not dropped",
     };
-    Err(format!("{what}; GOCHAN_SEED={seed} fights this duel again and again\n{}", diagram(&history, checked.err())))
+    Err(format!(
+        "{what}; GOCHAN_SEED={seed} fights this duel again and again\n{}",
+        diagram(&history, checked.err().as_ref())
+    ))
 }

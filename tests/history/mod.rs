@@ -1,91 +1,62 @@
-//! Is there an order that explains what the threads saw?
+//! Is there an order that explains what the actors saw?
 //!
-//! A [`History`] holds what each thread did to one channel: operations with the stamp of their invocation and, if they
-//! returned, the stamp and the result of that. [`check`] accepts it if the operations can be put in an order that the
-//! [`Model`] agrees with and that respects the stamps.
+//! A [`History`] holds what each actor - a thread, a task, a goroutine - did to some channels: operations with the stamp of
+//! their invocation and, if they returned, the stamp and the result of that. [`check`] accepts it if the steps of the
+//! [`World`] can be put in an order that respects the stamps and gives every operation the result that was seen.
 //!
-//! A blocking operation has two events, not one: it *begins* - and may park - and it is *completed*, often by another
-//! operation. The checker chooses only when operations begin (and when waits that timed out gave up); who completes
-//! whom follows from the model. So an execution is explained if every operation begins, and is completed with the
-//! result it returned, between its invocation and its response.
+//! A blocking operation has several instants, not one: it *begins*, and may park; it is *completed*, often by another
+//! operation; a sender that had no value yet evaluates it then; a deadline passes, a future is dropped. The checker chooses
+//! when each of these happens; who completes whom follows from the model. So an execution is explained if every operation
+//! begins, and is completed with the result it returned, between its invocation and its response.
 //!
 //! At a *quiescent* instant nobody was able to go on: every operation under way must be parked in the model as well.
 //! This is what finds the lost wake-up, which no order of completed operations shows.
 //!
-//! The search is Wing and Gong's with a memory of configurations that failed. Beginnings are delayed until the next
-//! response, which loses nothing: the events in between are invocations, and do not depend on them.
+//! The search is Wing and Gong's with a memory of configurations that failed (Lowe's). Steps are delayed until the next
+//! response, which loses nothing: the events in between are invocations, and do not depend on them. Channels that no select
+//! has in common are checked apart, which is enough: what is possible on the one does not depend on the other.
 
 #![allow(dead_code, unreachable_pub, reason = "every test that includes the checker uses a part of it")]
 
+mod diagram;
 pub mod duel;
+pub mod ports;
+pub mod program;
+pub mod reference;
 pub mod run;
 
-use crate::model::{CancelOutcome, Completion, ForceOutcome, Model, RecvOutcome, SendOutcome, Step, Value, WaitId};
+pub use diagram::diagram;
+
+use crate::model::op::{Op, Ret, Took};
+use crate::model::world::{Gift, Move, Phase, World};
 use std::collections::HashSet;
-use std::fmt::Write as _;
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Op {
-    Send(Value),
-    TrySend(Value),
-    SendTimeout(Value),
-    ForceSend(Value),
-    Recv,
-    TryRecv,
-    RecvTimeout,
-    Drain,
-    Len,
-    IsClosed,
-    Close,
-    /// Drop of this thread's sender; the last one closes the channel.
-    DropSender,
-    /// Drop of this thread's receiver; the last one closes the channel and discards what is in it.
-    DropReceiver,
-}
-
-/// What an operation returned. A value that a send gives back is not recorded: it is the one that was sent.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Ret {
-    Ok,
-    Full,
-    Empty,
-    TimedOut,
-    Closed,
-    Got(Value),
-    /// Of a send by force: what had to go.
-    Displaced(Value),
-    /// Of drain: how many values, the first and the last.
-    Drained(usize, Option<(Value, Value)>),
-    Len(usize),
-    Is(bool),
-    /// Of close: whether it was the first.
-    First(bool),
-}
-
-impl Ret {
-    pub fn drained(values: &[Value]) -> Ret {
-        Ret::Drained(values.len(), values.first().map(|&first| (first, values[values.len() - 1])))
-    }
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    Thread,
+    Task,
+    Goroutine,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Record {
-    pub thread: usize,
+    pub actor: usize,
     pub op: Op,
     pub invoked: u64,
     /// None: still under way when the history ends.
     pub returned: Option<(u64, Ret)>,
-    /// Begins right where the record before it, of the same thread, ends: there was no stamp between the two, which
+    /// Begins right where the record before it, of the same actor, ends: there was no stamp between the two, which
     /// would give a race the time to pass. The first one's invocation and the last one's response count.
     pub joined: bool,
 }
 
-/// What happened to one channel. Stamps are unique; a thread has one operation under way at a time.
+/// What happened to some channels. Stamps are unique; an actor has one operation under way at a time, and its records
+/// follow each other.
 #[derive(Clone, Debug)]
 pub struct History {
-    pub capacity: Option<usize>,
-    pub threads: usize,
-    /// How many senders and receivers there are at the beginning.
+    pub capacities: Vec<Option<usize>>,
+    pub actors: Vec<Kind>,
+    /// How many senders and receivers of each channel there are at the beginning.
     pub senders: usize,
     pub receivers: usize,
     pub records: Vec<Record>,
@@ -93,24 +64,19 @@ pub struct History {
     pub quiescent: Vec<u64>,
 }
 
-/// The event that nothing explains: its stamp.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// The event that nothing explains.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Unexplained {
     pub stamp: u64,
+    /// What happened on the channels in question.
+    pub part: Vec<usize>,
+    /// How the channels are at that event, in the last order that was tried of all that explain what was before.
+    pub closest: String,
 }
 
+/// Explains a history, or says where it cannot be.
 pub fn check(history: &History) -> Result<(), Unexplained> {
-    let mut search = Search { history, events: history.events(), failed: HashSet::new(), furthest: 0 };
-    let start = Configuration {
-        model: Model::new(history.capacity),
-        senders: history.senders,
-        receivers: history.receivers,
-        threads: vec![Progress::Idle; history.threads],
-    };
-    if search.explains(0, start) {
-        return Ok(());
-    }
-    Err(Unexplained { stamp: search.events[search.furthest].0 })
+    history.parts().into_iter().try_for_each(|part| Search::new(&history.only(&part), part).run())
 }
 
 /// An event of a history; operations by their index.
@@ -122,6 +88,26 @@ enum Event {
 }
 
 impl History {
+    /// The channels, grouped by the selects that they share.
+    fn parts(&self) -> Vec<Vec<usize>> {
+        let mut parts: Vec<Vec<usize>> = (0..self.capacities.len()).map(|channel| vec![channel]).collect();
+        for record in &self.records {
+            let channels: Vec<usize> = record.op.channels().collect();
+            let (touched, mut rest): (Vec<_>, Vec<_>) =
+                parts.into_iter().partition(|part| part.iter().any(|channel| channels.contains(channel)));
+            rest.push(touched.concat());
+            rest.iter_mut().for_each(|part| part.sort_unstable());
+            parts = rest;
+        }
+        parts
+    }
+
+    /// What happened to these channels.
+    fn only(&self, part: &[usize]) -> History {
+        let records = self.records.iter().filter(|record| record.op.channels().any(|channel| part.contains(&channel)));
+        History { records: records.cloned().collect(), ..self.clone() }
+    }
+
     fn events(&self) -> Vec<(u64, Event)> {
         let mut events: Vec<_> = self.quiescent.iter().map(|&at| (at, Event::Quiescent)).collect();
         for (index, record) in self.records.iter().enumerate() {
@@ -137,244 +123,147 @@ impl History {
     }
 }
 
-/// Whether the next operation of the thread is joined to this one.
+/// Whether the next operation of the actor is joined to this one.
 fn goes_on(records: &[Record], index: usize) -> bool {
     records.get(index + 1).is_some_and(|next| next.joined)
 }
 
-/// How far a thread's current operation has come, by its index.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-enum Progress {
-    Idle,
-    Invoked(usize),
-    Parked(usize),
-    Completed,
-}
-
+/// The world, and the record of the operation that each actor is at.
 #[derive(Clone, Debug)]
 struct Configuration {
-    model: Model,
-    senders: usize,
-    receivers: usize,
-    threads: Vec<Progress>,
+    world: World,
+    current: Vec<usize>,
 }
 
-/// What of a configuration decides whether the rest of the history can be explained. The values that parked senders
-/// bring follow from the threads.
-type Key = (usize, bool, Vec<Value>, (Vec<WaitId>, Vec<WaitId>), Vec<Progress>);
+/// A configuration that explains everything before an event, and the steps that have not been tried from there.
+struct Frame {
+    next: usize,
+    at: Configuration,
+    tries: Vec<(usize, Move)>,
+}
 
 struct Search<'a> {
     history: &'a History,
+    part: Vec<usize>,
     events: Vec<(u64, Event)>,
-    failed: HashSet<Key>,
-    /// The furthest event that was reached, to point at when all fails.
-    furthest: usize,
+    seen: HashSet<Vec<u32>>,
+    /// The furthest event that was reached, and with what, to point at when all fails.
+    furthest: (usize, String),
 }
 
-impl Search<'_> {
-    /// Whether the events from `next` on can be explained from here.
-    fn explains(&mut self, next: usize, mut at: Configuration) -> bool {
-        let Some(&(_, event)) = self.events.get(next) else { return true };
-        self.furthest = self.furthest.max(next);
-        let passed = match event {
-            Event::Invoke(index) => {
-                at.threads[self.history.records[index].thread] = Progress::Invoked(index);
-                true
-            }
-            Event::Return(index) => {
-                let thread = &mut at.threads[self.history.records[index].thread];
-                let completed = *thread == Progress::Completed;
-                if completed {
-                    *thread = Progress::Idle;
+impl<'a> Search<'a> {
+    fn new(history: &'a History, part: Vec<usize>) -> Self {
+        let events = history.events();
+        Search { history, part, events, seen: HashSet::new(), furthest: (0, String::new()) }
+    }
+
+    fn run(mut self) -> Result<(), Unexplained> {
+        let mut world = World::new(&self.history.capacities, self.history.actors.len());
+        for channel in &mut world.channels {
+            (channel.senders, channel.receivers) = (self.history.senders, self.history.receivers);
+        }
+        for (actor, kind) in world.actors.iter_mut().zip(&self.history.actors) {
+            actor.is_task = *kind == Kind::Task;
+        }
+        let current = vec![0; self.history.actors.len()];
+        let mut frames = Vec::new();
+        let mut arrived = Some((0, Configuration { world, current }));
+        loop {
+            if let Some((next, at)) = arrived.take() {
+                match self.pass(next, at) {
+                    Ok(()) => return Ok(()),
+                    Err(frame) => frames.extend(frame),
                 }
-                completed
             }
-            Event::Quiescent => {
-                if at.threads.contains(&Progress::Completed) {
-                    return false;
+            let Some(frame) = frames.last_mut() else { break };
+            match frame.tries.pop() {
+                None => drop(frames.pop()),
+                Some((actor, step)) => {
+                    arrived = frame.at.step(actor, step, &self.history.records).map(|after| (frame.next, after));
                 }
-                !at.threads.iter().any(|thread| matches!(thread, Progress::Invoked(_)))
             }
+        }
+        let (at, closest) = self.furthest;
+        Err(Unexplained { stamp: self.events[at].0, part: self.part, closest })
+    }
+
+    /// Passes the events that need no step. Ok: all of them. Else the configuration that has to do one, if it is new.
+    fn pass(&mut self, mut next: usize, mut at: Configuration) -> Result<(), Option<Frame>> {
+        let awaited = loop {
+            let Some(&(_, event)) = self.events.get(next) else { return Ok(()) };
+            let phases = || at.world.actors.iter().map(|actor| actor.phase);
+            match event {
+                Event::Invoke(index) => at.invoke(index, &self.history.records),
+                Event::Return(index) => {
+                    let actor = self.history.records[index].actor;
+                    if at.world.finish(actor).is_none() {
+                        break actor;
+                    }
+                }
+                Event::Quiescent if phases().all(|phase| matches!(phase, Phase::Idle | Phase::Parked)) => {}
+                Event::Quiescent if phases().any(|phase| matches!(phase, Phase::Done(_))) => {
+                    self.note(next, &at);
+                    return Err(None);
+                }
+                Event::Quiescent => break 0,
+            }
+            next += 1;
         };
-        if passed {
-            return self.explains(next + 1, at);
+        self.note(next, &at);
+        let mut signature = vec![next as u32];
+        at.world.signature(&mut signature);
+        signature.extend(at.current.iter().map(|index| *index as u32));
+        if !self.seen.insert(signature) {
+            return Err(None);
         }
-        if !self.failed.insert(at.key(next)) {
-            return false;
+        // The last is tried first: who is waited for.
+        let others = (0..at.current.len()).filter(|actor| *actor != awaited);
+        let tries =
+            others.chain([awaited]).flat_map(|actor| at.world.moves(actor).into_iter().map(move |m| (actor, m)));
+        Err(Some(Frame { next, tries: tries.collect(), at }))
+    }
+
+    fn note(&mut self, next: usize, at: &Configuration) {
+        if next > self.furthest.0 || self.furthest.1.is_empty() {
+            self.furthest = (next, diagram::state(&at.world, &self.part, &self.history.actors));
         }
-        (0..at.threads.len()).any(|thread| {
-            let step = at.step(thread, &self.history.records);
-            step.is_some_and(|after| self.explains(next, after))
-        })
     }
 }
 
 impl Configuration {
-    fn key(&self, next: usize) -> Key {
-        let buffered = self.model.buffered().iter().copied().collect();
-        let threads = self.threads.clone();
-        (next, self.model.is_closed(), buffered, self.model.queues(), threads)
+    fn invoke(&mut self, index: usize, records: &[Record]) {
+        let record = &records[index];
+        self.current[record.actor] = index;
+        self.world.invoke(record.actor, record.op.clone());
     }
 
-    /// The thread's operation begins, or gives up waiting. None if it cannot, or if somebody would get a result other
-    /// than the one that was recorded.
-    fn step(&self, thread: usize, records: &[Record]) -> Option<Configuration> {
+    /// The configuration after a step. None if somebody would get a result other than the one that was recorded.
+    fn step(&self, actor: usize, step: Move, records: &[Record]) -> Option<Configuration> {
         let mut after = self.clone();
-        match self.threads[thread] {
-            Progress::Invoked(index) => {
-                let (ret, woken) = after.begin(thread, records[index].op);
-                after.threads[thread] = Progress::Parked(index);
-                if let Some(ret) = ret {
-                    after.complete(thread, ret, records)?;
+        for changed in after.world.play(actor, step) {
+            let index = after.current[changed];
+            let recorded = records[index].returned.map(|(_, ret)| ret);
+            match after.world.actors[changed].phase {
+                Phase::Done(ret) if recorded.is_some_and(|recorded| recorded != ret) => return None,
+                Phase::Given(arm, gift) if recorded.is_some_and(|recorded| !may_become(arm, gift, recorded)) => {
+                    return None;
                 }
-                for (id, completion) in woken {
-                    let WaitId::Plain(other) = id else { unreachable!("there are no selects") };
-                    after.complete(other as usize, result(completion), records)?;
+                Phase::Done(_) if goes_on(records, index) => {
+                    after.world.finish(changed);
+                    after.invoke(index + 1, records);
                 }
+                _ => {}
             }
-            Progress::Parked(index) if records[index].returned.is_some_and(|r| r.1 == Ret::TimedOut) => {
-                let (outcome, _) = after.model.cancel(WaitId::Plain(thread as u32));
-                assert_ne!(outcome, CancelOutcome::NotWaiting, "it is parked");
-                after.complete(thread, Ret::TimedOut, records)?;
-            }
-            _ => return None,
         }
         Some(after)
     }
-
-    /// The section with which an operation begins, and its result if it does not park.
-    fn begin(&mut self, thread: usize, op: Op) -> (Option<Ret>, Vec<(WaitId, Completion)>) {
-        let id = WaitId::Plain(thread as u32);
-        let model = &mut self.model;
-        match op {
-            Op::Send(value) | Op::SendTimeout(value) => sent(model.send(id, value)),
-            Op::TrySend(value) => sent(model.try_send(value)),
-            Op::Recv | Op::RecvTimeout => received(model.recv(id)),
-            Op::TryRecv => received(model.try_recv(id)),
-            Op::ForceSend(value) => {
-                let (outcome, woken) = model.force_send(value);
-                (Some(forced(outcome)), woken)
-            }
-            Op::Drain => {
-                let (values, woken) = model.drain();
-                (Some(Ret::drained(&values)), woken)
-            }
-            Op::Len => (Some(Ret::Len(model.len())), Vec::new()),
-            Op::IsClosed => (Some(Ret::Is(model.is_closed())), Vec::new()),
-            Op::Close => {
-                let (first, woken) = model.close();
-                (Some(Ret::First(first)), woken)
-            }
-            Op::DropSender => {
-                self.senders -= 1;
-                let woken = if self.senders == 0 { model.close().1 } else { Vec::new() };
-                (Some(Ret::Ok), woken)
-            }
-            Op::DropReceiver => {
-                self.receivers -= 1;
-                let last = self.receivers == 0;
-                let woken = if last { model.drop_last_receiver().1 } else { Vec::new() };
-                (Some(Ret::Ok), woken)
-            }
-        }
-    }
-
-    fn complete(&mut self, thread: usize, ret: Ret, records: &[Record]) -> Option<()> {
-        let Progress::Parked(index) = self.threads[thread] else {
-            unreachable!("the model completes those who are parked")
-        };
-        self.threads[thread] = match goes_on(records, index) {
-            true => Progress::Invoked(index + 1),
-            false => Progress::Completed,
-        };
-        let as_recorded = records[index].returned.is_none_or(|(_, recorded)| recorded == ret);
-        as_recorded.then_some(())
-    }
 }
 
-fn sent((outcome, woken): Step<SendOutcome>) -> (Option<Ret>, Vec<(WaitId, Completion)>) {
-    let ret = match outcome {
-        SendOutcome::Sent => Some(Ret::Ok),
-        SendOutcome::Full(_) => Some(Ret::Full),
-        SendOutcome::Closed(_) => Some(Ret::Closed),
-        SendOutcome::Parked => None,
-    };
-    (ret, woken)
-}
-
-fn received((outcome, woken): Step<RecvOutcome>) -> (Option<Ret>, Vec<(WaitId, Completion)>) {
-    let ret = match outcome {
-        RecvOutcome::Received(handed) => Some(Ret::Got(handed.value)),
-        RecvOutcome::Empty => Some(Ret::Empty),
-        RecvOutcome::Closed => Some(Ret::Closed),
-        RecvOutcome::Parked => None,
-    };
-    (ret, woken)
-}
-
-pub fn forced(outcome: ForceOutcome) -> Ret {
-    match outcome {
-        ForceOutcome::Sent => Ret::Ok,
-        ForceOutcome::Displaced(oldest) => Ret::Displaced(oldest),
-        ForceOutcome::Closed(_) => Ret::Closed,
+/// Whether an operation that was given this may return that.
+fn may_become(arm: usize, gift: Gift, ret: Ret) -> bool {
+    match (ret, gift) {
+        (Ret::Chose(chosen, _), _) if chosen != arm => false,
+        (Ret::Got(value) | Ret::Chose(_, Took::Got(value)), Gift::Value(handed)) => value == handed.value,
+        _ => true,
     }
-}
-
-fn result(completion: Completion) -> Ret {
-    match completion {
-        Completion::Sent => Ret::Ok,
-        Completion::Received(handed) => Ret::Got(handed.value),
-        Completion::SendClosed(_) | Completion::Closed => Ret::Closed,
-        other => unreachable!("{other:?}: there are no lazy senders and no watchers"),
-    }
-}
-
-/// The history as a picture: time goes down, one lane per thread, an arrow at what nothing explains.
-pub fn diagram(history: &History, unexplained: Option<Unexplained>) -> String {
-    const LANE: usize = 20;
-    let mut picture = format!("capacity {:?}\n  stamp", history.capacity);
-    for thread in 0..history.threads {
-        let _ = write!(picture, "  {:LANE$}", format!("thread {thread}"));
-    }
-    let mut lanes = vec![""; history.threads];
-    for (stamp, event) in history.events() {
-        let mut rows = vec![lanes.iter().map(|lane| lane.to_string()).collect::<Vec<_>>()];
-        match event {
-            Event::Invoke(index) => {
-                let record = &history.records[index];
-                rows[0][record.thread] = format!("┌ {:?}", record.op);
-                lanes[record.thread] = "│";
-            }
-            Event::Return(last) => {
-                let first = (0..=last).rfind(|&index| !history.records[index].joined).expect("it was invoked");
-                for index in first..=last {
-                    let record = &history.records[index];
-                    let ret = record.returned.map_or("?".into(), |(_, ret)| format!("{ret:?}"));
-                    let mut row = rows[0].clone();
-                    row[record.thread] = match first == last {
-                        true => format!("└ {ret}"),
-                        false => format!("{} {:?}: {ret}", if index == last { "└" } else { "├" }, record.op),
-                    };
-                    rows.push(row);
-                    lanes[record.thread] = "";
-                }
-                rows.remove(0);
-            }
-            Event::Quiescent => {
-                for lane in &mut rows[0] {
-                    *lane = if lane.is_empty() { "-".repeat(LANE - 2) } else { "┼ parked".into() };
-                }
-            }
-        }
-        for row in rows {
-            let _ = write!(picture, "\n{stamp:7}");
-            for lane in row {
-                let _ = write!(picture, "  {lane:LANE$}");
-            }
-        }
-        if unexplained == Some(Unexplained { stamp }) {
-            picture.push_str("  <== no order explains this");
-        }
-    }
-    picture
 }

@@ -17,6 +17,9 @@
 
 #![allow(dead_code, unreachable_pub, reason = "every test that includes the model uses a part of it")]
 
+pub mod op;
+pub mod world;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem;
 
@@ -553,6 +556,18 @@ impl Model {
                 Interest::Writable => self.has_slot() || !self.recvq.is_empty(),
                 Interest::Closed => false,
             }
+    }
+
+    /// Whether a receive would find something now, or be told that the channel is closed. It does not meet itself, nor,
+    /// if it must not wait, a task that has yet to make its value.
+    pub fn can_recv(&self, id: WaitId, blocking: bool) -> bool {
+        let meets = |s: &Sender| !s.id.same_wait(id) && (blocking || s.offer != Offer::LazyTask);
+        self.in_hand() || self.closed || self.sendq.iter().any(meets)
+    }
+
+    /// Whether a send would find a slot or a receiver now, or be told that the channel is closed.
+    pub fn can_send(&self, id: WaitId) -> bool {
+        self.closed || self.has_slot() || self.recvq.iter().any(|r| !r.id.same_wait(id))
     }
 
     pub fn is_linked(&self, id: WaitId) -> bool {
