@@ -239,7 +239,7 @@ fn who_waits_can_be_seen() {
             let asleep = |who: &[gochan::debug::Waiting]| who.len() == 1 && who[0].asleep_for.is_some();
             wait_until(|| asleep(&waiting::<Sent>()) && asleep(&waiting::<Received>()));
 
-            let (sender, receiver) = (waiting::<Sent>()[0], waiting::<Received>()[0]);
+            let (sender, receiver) = (&waiting::<Sent>()[0], &waiting::<Received>()[0]);
             assert_eq!((sender.reason, sender.reason.to_string()), (Reason::ChanSend, "chan send".into()));
             assert_eq!((sender.at.file(), sender.at.line()), (file!(), send_line));
             assert_eq!((receiver.reason, receiver.reason.to_string()), (Reason::ChanReceive, "chan receive".into()));

@@ -219,7 +219,9 @@ fn handles_of_sendable_values_cross_threads() {
         Iter<'static, Cell<u8>>, TryIter<'static, Cell<u8>>, IntoIter<Cell<u8>>,
         Drain<u8>, SendError<u8>, TrySendError<u8>, SendTimeoutError<u8>,
         RecvError, TryRecvError, RecvTimeoutError,
-        gochan::debug::Channel, gochan::debug::Waiting, gochan::debug::Reason,
+        gochan::debug::Channel, gochan::debug::Waiting, gochan::debug::Reason, gochan::debug::Direction,
+        gochan::debug::Use, gochan::debug::Dump, gochan::debug::Routine, gochan::debug::Kind, gochan::debug::State,
+        gochan::debug::Waits, gochan::debug::On, gochan::debug::Worker,
     ]);
     // These hold values themselves.
     crosses_threads!((true, false), [SendError<Cell<u8>>, TrySendError<Cell<u8>>, SendTimeoutError<Cell<u8>>]);

@@ -31,9 +31,11 @@
 use super::registry;
 use super::returned::Returned;
 use super::ring::{Block, Ring};
-use super::section::{Batch, CLOSED, Ended, LEN_MAX, LEN_SHIFT, Locked, READABLE, RecvNow, SendNow, State, WRITABLE};
+use super::section::{
+    Batch, CLOSED, Ended, LEN_MAX, LEN_SHIFT, LastUse, Locked, READABLE, RecvNow, SendNow, State, WRITABLE,
+};
 use super::waitq::Sudog;
-use crate::debug::{Channel, Waiting};
+use crate::debug::{Channel, See, Use};
 use crate::park::{self, Done, Outcome, Ready, Reason, Spin, Wait};
 use crate::primitive::{AtomicBool, AtomicU64, AtomicUsize, Lock, Ordering, is_over};
 use std::fmt;
@@ -112,8 +114,9 @@ pub(crate) struct Hchan<T> {
     pub(super) senders: AtomicUsize,
     pub(super) receivers: AtomicUsize,
     pub(super) spin: Spin,
-    /// Somebody has slept here: the registry knows this channel.
+    /// Somebody has slept here, or given it a name: the registry knows this channel.
     registered: AtomicBool,
+    made_at: &'static Location<'static>,
 }
 
 impl<T> Hchan<T> {
@@ -137,6 +140,7 @@ impl<T> Hchan<T> {
             receivers: AtomicUsize::new(1),
             spin: Spin::new(),
             registered: AtomicBool::new(false),
+            made_at: Location::caller(),
         }
     }
 
@@ -233,7 +237,12 @@ impl<T> Hchan<T> {
         loop {
             // SAFETY: the value is the caller's to give away.
             match unsafe { c.send_now(elem, &mut spare) } {
-                SendNow::Sent(ended) => return Ok(c.leave(ended)),
+                SendNow::Sent(ended) => {
+                    if ended.is_somebody() {
+                        c.last_send = Some(LastUse::here(at));
+                    }
+                    return Ok(c.leave(ended));
+                }
                 SendNow::Closed => return Err(Refusal::Closed),
                 SendNow::NoBlock(cap) => {
                     drop(c);
@@ -324,7 +333,12 @@ impl<T> Hchan<T> {
         loop {
             // SAFETY: the room is the caller's.
             let sender = match unsafe { c.recv_now(room, matches!(patience, Patience::Try)) } {
-                RecvNow::Got(_, ended) => return Ok(c.leave(ended)),
+                RecvNow::Got(_, ended) => {
+                    if ended.is_somebody() {
+                        c.last_receive = Some(LastUse::here(at));
+                    }
+                    return Ok(c.leave(ended));
+                }
                 RecvNow::Closed => return Err(Refusal::Closed),
                 RecvNow::Empty if matches!(patience, Patience::Try) => return Err(Refusal::Blocked),
                 RecvNow::Empty => None,
@@ -457,12 +471,12 @@ impl<T> Hchan<T> {
         all
     }
 
-    /// What can be told about the channel.
-    pub(super) fn look(&self) -> Channel {
+    /// What can be told about the channel. `see` says whose a wait is, under the lock.
+    pub(super) fn look(&self, see: See) -> Channel {
         let mut waiting = Vec::new();
         loop {
             let c = self.lock();
-            let queues = || c.sendq.iter().chain(c.pairs.iter()).chain(c.recvq.iter());
+            let queues = || c.sendq.iter().chain(c.pairs.iter()).chain(c.recvq.iter()).chain(c.watchers.iter());
             let many = queues().count();
             if many > waiting.capacity() {
                 // Allocated outside the lock.
@@ -470,22 +484,35 @@ impl<T> Hchan<T> {
                 waiting.reserve(many);
                 continue;
             }
-            waiting.extend(queues().map(|sg| {
+            waiting.extend(queues().filter_map(|sg| {
                 // SAFETY: linked sudogs and their waits are alive under the lock.
-                let wait = unsafe { &*(*sg).wait() };
-                Waiting { reason: wait.reason(), at: wait.location(), asleep_for: wait.asleep_for() }
+                unsafe { Some(see((*(*sg).wait()).look()?, (*sg).direction())) }
             }));
             return Channel {
                 id: ptr::from_ref(self).addr(),
+                name: None,
                 element: std::any::type_name::<T>(),
+                made_at: self.made_at,
                 capacity: (self.cap != UNBOUNDED).then_some(self.cap),
                 len: c.buf.len(),
                 closed: c.closed,
                 senders: self.senders.load(Ordering::Relaxed),
                 receivers: self.receivers.load(Ordering::Relaxed),
+                last_send: c.last_send.map(|last| Use::new(last.at, last.who)),
+                last_receive: c.last_receive.map(|last| Use::new(last.at, last.who)),
                 waiting,
             };
         }
+    }
+
+    pub(super) fn set_name(&self, name: &str) {
+        // Before: a channel that is in the registry leaves it.
+        self.registered.store(true, Ordering::Relaxed);
+        registry::name(self, name);
+    }
+
+    pub(super) fn name(&self) -> Option<std::sync::Arc<str>> {
+        if self.registered.load(Ordering::Relaxed) { registry::name_of(self) } else { None }
     }
 
     /// Somebody is about to sleep here: from now on the channel can be looked at.

@@ -98,6 +98,7 @@ use timer::Timer;
 /// # Ok::<(), gochan::SendError<i32>>(())
 /// ```
 #[must_use]
+#[track_caller]
 pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
     handles(UNBOUNDED)
 }
@@ -317,6 +318,24 @@ macro_rules! common {
                     Some(_) => Some(1),
                     None => self.chan().map_or(Some(0), |chan| (chan.cap != UNBOUNDED).then_some(chan.cap)),
                 }
+            }
+
+            /// Gives the channel a name, by which [`debug`](crate::debug) calls it. A channel without one pays nothing. Go has
+            /// no such thing.
+            ///
+            /// ```
+            /// let (tx, rx) = gochan::bounded::<u8>(4);
+            /// tx.set_name("jobs");
+            /// assert_eq!(rx.name().as_deref(), Some("jobs"));
+            /// ```
+            pub fn set_name(&self, name: &str) {
+                self.chan().inspect(|chan| chan.set_name(name));
+            }
+
+            /// The name that the channel was given.
+            #[must_use]
+            pub fn name(&self) -> Option<std::sync::Arc<str>> {
+                self.chan().and_then(|chan| chan.name())
             }
 
             /// Is `other` a handle of the same channel? Go's `==`.

@@ -3,18 +3,22 @@
 //! A channel enters when a waiter is about to sleep on it for the first time, outside the channel's lock, and leaves
 //! when it is freed. A channel on which nobody ever slept costs nothing.
 //!
+//! A name is kept here too, since hardly any channel has one; a channel that is given one enters.
+//!
 //! Lock order: a shard, then the lock of a channel in it. A channel cannot be freed while its shard is locked, so it may
-//! be looked at for that long.
+//! be looked at for that long. Who looks at all of them gives the shard back after a few.
 
 use super::hchan::Hchan;
-use crate::debug::Channel;
+use crate::debug::{Channel, See};
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 struct Entry {
     chan: *const (),
     /// `look::<T>` of the channel's `T`.
-    look: unsafe fn(*const ()) -> Channel,
+    look: unsafe fn(*const (), See) -> Channel,
+    name: Option<Arc<str>>,
 }
 
 // SAFETY: the pointer is used under the shard's lock, by which the channel is alive; looking takes the channel's lock.
@@ -35,9 +39,13 @@ fn shard(key: usize) -> MutexGuard<'static, BTreeMap<usize, Entry>> {
 
 /// # Safety
 /// `chan` points to a live `Hchan<T>`.
-unsafe fn look<T>(chan: *const ()) -> Channel {
+unsafe fn look<T>(chan: *const (), see: See) -> Channel {
     // SAFETY: the caller's contract.
-    unsafe { (*chan.cast::<Hchan<T>>()).look() }
+    unsafe { (*chan.cast::<Hchan<T>>()).look(see) }
+}
+
+fn entry<T>(chan: &Hchan<T>) -> Entry {
+    Entry { chan: std::ptr::from_ref(chan).cast(), look: look::<T>, name: None }
 }
 
 pub(super) fn enter<T>(chan: &Hchan<T>) {
@@ -45,7 +53,7 @@ pub(super) fn enter<T>(chan: &Hchan<T>) {
     if cfg!(any(gochan_loom, gochan_shuttle)) {
         return;
     }
-    shard(key(chan)).insert(key(chan), Entry { chan: std::ptr::from_ref(chan).cast(), look: look::<T> });
+    shard(key(chan)).entry(key(chan)).or_insert_with(|| entry(chan));
 }
 
 pub(super) fn leave<T>(chan: &Hchan<T>) {
@@ -55,12 +63,37 @@ pub(super) fn leave<T>(chan: &Hchan<T>) {
     shard(key(chan)).remove(&key(chan));
 }
 
-pub(crate) fn channels() -> Vec<Channel> {
+/// Names a channel, which leaves when it is freed.
+pub(super) fn name<T>(chan: &Hchan<T>, name: &str) {
+    let name = Some(Arc::from(name));
+    let old = std::mem::replace(&mut shard(key(chan)).entry(key(chan)).or_insert_with(|| entry(chan)).name, name);
+    drop(old);
+}
+
+pub(super) fn name_of<T>(chan: &Hchan<T>) -> Option<Arc<str>> {
+    shard(key(chan)).get(&key(chan)).and_then(|entry| entry.name.clone())
+}
+
+/// Looks at every channel. `see` says whose a wait is, under the channel's lock.
+pub(crate) fn channels(see: See) -> Vec<Channel> {
+    /// Channels that are looked at before those are let in who come or go.
+    const AT_A_TIME: usize = 32;
     let mut all = Vec::new();
     for shard in &REGISTRY {
-        let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-        // SAFETY: who is in the registry is alive while its shard is locked.
-        all.extend(shard.values().map(|entry| unsafe { (entry.look)(entry.chan) }));
+        let mut after = Bound::Unbounded;
+        loop {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = all.len();
+            for (&key, entry) in shard.range((after, Bound::Unbounded)).take(AT_A_TIME) {
+                // SAFETY: who is in the registry is alive while its shard is locked.
+                let channel = unsafe { (entry.look)(entry.chan, see) };
+                all.push(Channel { name: entry.name.clone(), ..channel });
+                after = Bound::Excluded(key);
+            }
+            if all.len() - before < AT_A_TIME {
+                break;
+            }
+        }
     }
     all
 }

@@ -9,10 +9,11 @@ use super::litter::Litter;
 use super::returned::Returned;
 use super::ring::{Block, Ring};
 use super::waitq::{List, Sudog, WaitQ};
-use crate::park::{Outcome, Readies, Ready, Wait};
+use crate::park::{Outcome, Readies, Ready, Wait, Who};
 use crate::primitive::{Guard, Ordering};
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
+use std::panic::Location;
 use std::ptr;
 
 // The summary word: flags, the number of buffered values, and a version that tells one word from all others as long as
@@ -51,6 +52,23 @@ pub(super) struct State<T> {
     /// Counts pairs.
     tickets: u64,
     litter: Litter<T>,
+    /// The last of those who had to wait, or met somebody who did.
+    pub(super) last_send: Option<LastUse>,
+    pub(super) last_receive: Option<LastUse>,
+}
+
+/// Who used a channel, and where.
+#[derive(Clone, Copy)]
+pub(super) struct LastUse {
+    pub(super) at: &'static Location<'static>,
+    pub(super) who: Who,
+}
+
+impl LastUse {
+    #[inline]
+    pub(super) fn here(at: &'static Location<'static>) -> Self {
+        Self { at, who: Who::here() }
+    }
 }
 
 // SAFETY: a `State` owns its values; the sudogs that it points to belong to waits whose owners stay until they are
@@ -73,6 +91,8 @@ impl<T> State<T> {
             pairs: WaitQ::new(List::Pairs),
             watchers: WaitQ::new(List::Watchers),
             litter: Litter::new(),
+            last_send: None,
+            last_receive: None,
         }
     }
 
@@ -205,6 +225,10 @@ pub(super) struct Ended(Option<(*const Sudog, Outcome)>);
 
 impl Ended {
     pub(super) const NOBODY: Self = Self(None);
+
+    pub(super) fn is_somebody(&self) -> bool {
+        self.0.is_some()
+    }
 
     /// # Safety
     /// `sg` was claimed, and unlinked, in this section.
@@ -620,6 +644,7 @@ impl<'a, T> Locked<'a, T> {
         // SAFETY: the caller's contract.
         unsafe {
             (*sg).arrival.set(self.next_arrival());
+            self.state.last_receive = Some(LastUse::here((*(*sg).wait()).location()));
             self.state.recvq.enqueue(sg);
         }
     }
@@ -632,6 +657,7 @@ impl<'a, T> Locked<'a, T> {
         // SAFETY: the caller's contract.
         unsafe {
             (*sg).arrival.set(self.next_arrival());
+            self.state.last_send = Some(LastUse::here((*(*sg).wait()).location()));
             self.state.sendq.enqueue(sg);
         }
     }

@@ -11,6 +11,8 @@
 //! - A linked sudog, and the [`Wait`] it points to, stay where they are: the owner leaves its frame only after it has
 //!   found the wait DONE or has unlinked the sudog itself.
 
+use super::handshake::{WATCH_RECV, WATCH_SEND};
+use crate::debug::Direction;
 use crate::park::{Outcome, Ready, Wait};
 use crate::primitive::UnsafeCell;
 use std::cell::Cell;
@@ -90,6 +92,21 @@ impl Sudog {
 
     pub(super) fn wait(&self) -> *const Wait {
         self.wait
+    }
+
+    /// What it waits to do.
+    ///
+    /// # Panics
+    /// If it is on no queue.
+    pub(super) fn direction(&self) -> Direction {
+        match self.list.get() {
+            List::Senders => Direction::Send,
+            List::Receivers | List::Pairs => Direction::Receive,
+            List::Watchers if self.interest == WATCH_RECV => Direction::Receive,
+            List::Watchers if self.interest == WATCH_SEND => Direction::Send,
+            List::Watchers => Direction::Close,
+            List::None => unreachable!("it waits for nothing"),
+        }
     }
 
     /// A sender that has no value to hand over yet.

@@ -1,69 +1,20 @@
 //! Why is it stuck? A read-only view of who waits on which channel, since when and where.
 //!
-//! The data is what every wait records anyway; looking at it needs no flag and stops nobody. See [`channels`].
+//! The data is what every wait records anyway; looking at it needs no flag and stops nobody. [`dump`] shows everybody -
+//! goroutines, tasks, and whoever else waits on a channel - in the form of Go's tracebacks; [`channels`] shows the channels.
 
-use std::fmt;
-use std::panic::Location;
-use std::time::Duration;
+mod channel;
+mod dump;
 
-pub use crate::park::Reason;
+pub use crate::park::{Kind, Reason};
+pub use channel::{Channel, Direction, Use, Waiting};
+pub use dump::{Dump, On, Routine, State, Waits, Worker, dump};
 
-/// A channel on which somebody waits, or has waited.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Channel {
-    /// Tells channels apart while they live: the channel's address.
-    pub id: usize,
-    /// The type of its values.
-    pub element: &'static str,
-    /// `None` for an unbounded channel.
-    pub capacity: Option<usize>,
-    /// Buffered values.
-    pub len: usize,
-    /// Has it been closed, by `close` or by the last handle of a side?
-    pub closed: bool,
-    /// Handles that can send.
-    pub senders: usize,
-    /// Handles that can receive.
-    pub receivers: usize,
-    /// Who waits, senders before receivers, each in the order in which they will be served.
-    pub waiting: Vec<Waiting>,
-}
+#[cfg(feature = "rt")]
+pub(crate) use channel::Origin;
+pub(crate) use channel::See;
 
-/// One operation that waits.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Waiting {
-    /// What it waits for.
-    pub reason: Reason,
-    /// Where the operation was called.
-    pub at: &'static Location<'static>,
-    /// For how long it has been asleep, right to a tick of the kernel's clock (1 to 10 ms) either way; `None` if it is only
-    /// just about to be.
-    pub asleep_for: Option<Duration>,
-}
-
-impl fmt::Display for Channel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "chan {} at {:#x}: ", self.element, self.id)?;
-        match self.capacity {
-            None => write!(f, "{} buffered, unbounded", self.len)?,
-            Some(capacity) => write!(f, "{} of {capacity} buffered", self.len)?,
-        }
-        let closed = if self.closed { ", closed" } else { "" };
-        writeln!(f, ", {} senders, {} receivers{closed}", self.senders, self.receivers)?;
-        for waiting in &self.waiting {
-            write!(f, "    [{}", waiting.reason)?;
-            if let Some(since) = waiting.asleep_for {
-                write!(f, ", {}.{:03} s", since.as_secs(), since.subsec_millis())?;
-            }
-            writeln!(f, "] {}", waiting.at)?;
-        }
-        Ok(())
-    }
-}
-
-/// Every channel on which somebody has ever slept and that is still alive.
+/// Every channel on which somebody has ever slept, or that has a name, and that is still alive.
 ///
 /// Each channel is looked at under its own lock, for as long as it takes to copy its queue; there is no moment of which
 /// the whole is a picture.
@@ -80,7 +31,7 @@ impl fmt::Display for Channel {
 /// #     thread::sleep(Duration::from_millis(1));
 /// # }
 /// for channel in gochan::debug::channels() {
-///     // chan alloc::string::String at 0x7f..: 0 of 0 buffered, 1 senders, 1 receivers
+///     // chan alloc::string::String at 0x7f..: 0 of 0 buffered, 1 sender, 1 receiver, made at src/main.rs:3:16
 ///     //     [chan receive, 0.001 s] src/main.rs:4:40
 ///     print!("{channel}");
 /// }
@@ -89,5 +40,5 @@ impl fmt::Display for Channel {
 /// ```
 #[must_use]
 pub fn channels() -> Vec<Channel> {
-    crate::chan::registry::channels()
+    crate::chan::registry::channels(channel::see)
 }

@@ -45,6 +45,11 @@ impl Goroutine {
         Self { g: self.g, ready: self.ready }
     }
 
+    /// What it is called by its scheduler.
+    pub(super) fn name(&self) -> NonNull<()> {
+        self.g
+    }
+
     /// goready.
     pub(crate) fn make_ready(self) {
         // SAFETY: by the contract of `new`; `self` is consumed.
@@ -164,6 +169,9 @@ impl Wait {
             return self.done();
         }
         before_sleep();
+        if deadline.is_some() {
+            self.set_timed();
+        }
         if self.done().is_some() && (scheduler.spare)(Spare::Take) {
             self.owed.set(false);
             return self.done();

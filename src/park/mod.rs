@@ -19,6 +19,7 @@ mod clock;
 mod goroutine;
 mod task;
 mod thread;
+mod who;
 
 pub(crate) use alarm::Alarm;
 #[cfg(any(test, feature = "rt"))]
@@ -27,6 +28,10 @@ pub(crate) use goroutine::spend;
 #[cfg(feature = "rt")]
 pub(crate) use goroutine::{Resumed, Scheduler, Spare, scheduler, set_scheduler};
 pub(crate) use thread::Spin;
+pub use who::Kind;
+#[cfg(feature = "rt")]
+pub(crate) use who::set_word;
+pub(crate) use who::{Who, thread_of};
 
 use crate::primitive::{AtomicU32, AtomicU64, Ordering, UnsafeCell};
 use clock::now;
@@ -35,6 +40,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::ptr::{self, NonNull};
 use std::time::{Duration, Instant};
 
 /// Why a waiter waits, in Go's words.
@@ -137,8 +143,8 @@ fn done_word(outcome: Outcome, arm: u16) -> u32 {
 /// Somebody asleep, and how to wake him.
 #[derive(Debug)]
 pub(crate) enum Waiter {
-    Thread(crate::primitive::thread::Thread),
-    Task(std::task::Waker),
+    Thread(crate::primitive::thread::Thread, Who),
+    Task(std::task::Waker, who::Packed),
     Goroutine(goroutine::Goroutine),
     /// Several, of one locked section: watchers mostly.
     Several(Box<[Ready]>),
@@ -215,7 +221,7 @@ impl Drop for Ready {
         /// Out of line, and handed the place: moving a waiter about costs as much as waking it.
         #[inline(never)]
         fn wake(waiter: &mut Option<Waiter>) {
-            if let Some(Waiter::Task(waker)) = waiter {
+            if let Some(Waiter::Task(waker, _)) = waiter {
                 // SAFETY: overwritten without a drop, so it is moved out once.
                 let waker = unsafe { std::ptr::read(waker) };
                 // SAFETY: as above.
@@ -232,10 +238,15 @@ impl Drop for Ready {
 }
 
 impl Waiter {
+    /// The task that runs here.
+    pub(crate) fn task(waker: std::task::Waker) -> Self {
+        Self::Task(waker, Who::here().into())
+    }
+
     fn wake(self) {
         match self {
-            Self::Thread(thread) => thread.unpark(),
-            Self::Task(waker) => waker.wake(),
+            Self::Thread(thread, _) => thread.unpark(),
+            Self::Task(waker, _) => waker.wake(),
             Self::Goroutine(g) => g.make_ready(),
             // Should one panic, the drop of the slice wakes the rest.
             Self::Several(all) => drop(all),
@@ -289,6 +300,35 @@ impl Readies {
     }
 }
 
+/// The bit of `asleep_since` that says that there is a deadline.
+const TIMED: u64 = 1;
+
+/// What others know of a wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sighting {
+    /// Tells it from all others at the same time: a select is seen on each of its channels.
+    pub(crate) wait: usize,
+    pub(crate) reason: Reason,
+    pub(crate) at: &'static Location<'static>,
+    /// For how long its owner has been asleep.
+    pub(crate) since: Option<Duration>,
+    /// It has a deadline.
+    pub(crate) timed: bool,
+    pub(crate) sleeper: Sleeper,
+}
+
+/// Whose wait it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Sleeper {
+    /// Somebody's who does not sleep yet.
+    Awake,
+    Thread(Who),
+    Task(Who),
+    /// The scheduler's name for it, which is good for as long as the wait may be looked at.
+    #[cfg_attr(not(feature = "rt"), allow(dead_code))]
+    Goroutine(NonNull<()>),
+}
+
 /// The record of one wait, in the waiter's frame. What others touch while the waiter looks comes first.
 #[repr(C)]
 pub(crate) struct Wait {
@@ -300,7 +340,7 @@ pub(crate) struct Wait {
     /// And it is to unwind, if the wait has not ended.
     cancelled: Cell<bool>,
     location: &'static Location<'static>,
-    /// When the owner fell asleep, by the clock of `clock.rs`; 0 while it is awake.
+    /// When the owner fell asleep, by the clock of `clock.rs`; 0 while it is awake. Odd if it has a deadline.
     asleep_since: AtomicU64,
     /// There while ASLEEP is set: written by the owner before, moved out by who ends the wait, who then sets DONE without it.
     waiter: UnsafeCell<MaybeUninit<Waiter>>,
@@ -347,10 +387,6 @@ impl Wait {
         self.word.store(PENDING | ASLEEP, Ordering::Relaxed);
     }
 
-    pub(crate) fn reason(&self) -> Reason {
-        self.reason
-    }
-
     pub(crate) fn location(&self) -> &'static Location<'static> {
         self.location
     }
@@ -361,6 +397,44 @@ impl Wait {
             0 => None,
             since => Some(Duration::from_nanos(now().saturating_sub(since))),
         }
+    }
+
+    /// The owner's: it has a deadline. Once the sleep has begun.
+    pub(crate) fn set_timed(&self) {
+        self.asleep_since.store(self.asleep_since.load(Ordering::Relaxed) | TIMED, Ordering::Relaxed);
+    }
+
+    /// What others may know of the wait; `None` if it has ended.
+    ///
+    /// # Safety
+    /// The caller holds the lock of a channel on which a sudog of this wait is linked; or it is the wait of a goroutine that is
+    /// switched out, and the caller its worker.
+    pub(crate) unsafe fn look(&self) -> Option<Sighting> {
+        // Acquire: who sees ASLEEP sees the waiter.
+        let word = self.word.load(Ordering::Acquire);
+        if word & PHASE == DONE {
+            return None;
+        }
+        let sleeper = match word & ASLEEP {
+            0 => Sleeper::Awake,
+            // SAFETY: it was written before ASLEEP was set, and is changed under the lock only, if at all. Whoever ends a
+            // select elsewhere at this moment moves it out but leaves its bytes, and of those only numbers are read, and a
+            // goroutine's name: that goroutine must take the lock before it leaves its frame.
+            _ => self.waiter.with(|cell| match unsafe { (*cell).assume_init_ref() } {
+                Waiter::Goroutine(g) => Sleeper::Goroutine(g.name()),
+                Waiter::Task(_, who) => Sleeper::Task((*who).into()),
+                Waiter::Thread(_, who) => Sleeper::Thread(*who),
+                Waiter::Several(_) | Waiter::Panicked(_) => Sleeper::Awake,
+            }),
+        };
+        Some(Sighting {
+            wait: ptr::from_ref(self).addr(),
+            reason: self.reason,
+            at: self.location,
+            since: self.asleep_for(),
+            timed: self.asleep_since.load(Ordering::Relaxed) & TIMED != 0,
+            sleeper,
+        })
     }
 
     /// The owner's look: how the wait ended, if it has.

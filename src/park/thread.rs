@@ -5,7 +5,7 @@
 //! core, because the one it waits for may need it. The number of either kind of looks is bounded, and it adapts per
 //! channel: where they have paid, there are more; where they have not (an idle worker), next to none.
 
-use super::{Done, Wait, Waiter};
+use super::{Done, Wait, Waiter, Who};
 use crate::primitive::{AtomicU32, Ordering, hint, is_over, thread, time_left};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -110,8 +110,11 @@ impl Wait {
             }
         }
         before_sleep();
-        if let Some(done) = self.fall_asleep(Waiter::Thread(thread::current())) {
+        if let Some(done) = self.fall_asleep(Waiter::Thread(thread::current(), Who::this_thread())) {
             return Some(done);
+        }
+        if deadline.is_some() {
+            self.set_timed();
         }
         loop {
             match deadline {

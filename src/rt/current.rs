@@ -5,7 +5,7 @@ use super::cancel;
 use super::g::{G, Identity};
 use super::mail::{Mail, ReadyG};
 use super::worker::Worker;
-use crate::park::{Goroutine, Resumed, Scheduler, Spare, Wait};
+use crate::park::{self, Goroutine, Resumed, Scheduler, Spare, Wait};
 use std::cell::Cell;
 use std::num::NonZeroU64;
 use std::ptr::{self, NonNull};
@@ -23,6 +23,7 @@ thread_local! {
 /// The worker's: this is its thread, from now on or (null) no more.
 pub(super) fn set_worker(worker: *const Worker) {
     WORKER.set(worker);
+    park::set_word(current_worker().map(|worker| worker.remote.running_word()));
 }
 
 /// The worker of this thread.
@@ -55,8 +56,11 @@ pub(super) struct Current(*const Identity);
 
 /// # Panics
 /// Never: on a thread without a worker it does nothing.
-pub(super) fn polling_as(identity: *const Identity) -> Current {
-    Current(current_worker().map_or(ptr::null(), |worker| worker.identity.replace(identity)))
+pub(super) fn polling_as(identity: &Identity) -> Current {
+    Current(current_worker().map_or(ptr::null(), |worker| {
+        worker.remote.set_polling(identity);
+        worker.identity.replace(identity)
+    }))
 }
 
 impl Drop for Current {

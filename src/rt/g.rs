@@ -8,12 +8,14 @@
 //! has one reference from the first run to the end, the handle another.
 
 use super::cancel::Cancelled;
+use super::census;
 use super::join::{End, JoinError};
 use super::mail::Remote;
 use super::scope::ScopeState;
 use super::stack::Stack;
 use super::switch::Context;
 use super::worker::Worker;
+use crate::debug::Origin;
 use crate::park::{Reason, Resumed, Wait};
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
@@ -48,6 +50,9 @@ impl Identity {
     }
 
     pub(super) fn named(mut self, name: Option<Arc<str>>) -> Self {
+        if let Some(name) = &name {
+            census::enter_name(self.id, name);
+        }
         self.name = name;
         self
     }
@@ -62,6 +67,11 @@ impl Identity {
     #[must_use]
     pub fn parent(&self) -> Option<u64> {
         self.parent.map(NonZeroU64::get)
+    }
+
+    /// What a dump says of it.
+    pub(crate) fn origin(&self) -> Origin {
+        Origin { name: self.name.clone(), parent: self.parent(), spawned_at: Some(self.spawned_at) }
     }
 
     pub(super) fn key(&self) -> NonZeroU64 {
@@ -315,6 +325,14 @@ impl G {
         unsafe { stack.set_owner(&raw const g.identity) };
         // SAFETY: as above.
         unsafe { g.own.context.prepare(stack, body) };
+    }
+}
+
+impl Drop for G {
+    fn drop(&mut self) {
+        if self.identity.name.is_some() {
+            census::leave_name(self.identity.id);
+        }
     }
 }
 

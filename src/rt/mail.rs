@@ -4,13 +4,18 @@
 //! to the inbox, which only the worker reads; work that is sent to it goes to the mailbox, from which others may steal if the
 //! worker does not come for it: a closure or a task is always where somebody else can take it.
 
-use super::g::G;
+use super::census::Ask;
+use super::g::{G, Identity};
 use super::scope::ScopeState;
 use super::worker::Work;
+use crate::debug::Kind;
+use crate::park::Who;
 use crossbeam_deque::{Injector, Stealer};
 use parking::Unparker;
 use std::num::NonZeroU64;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+use std::panic::Location;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a worker finds in its inbox.
@@ -23,6 +28,8 @@ pub(super) enum Mail {
     CancelScope(Arc<ScopeState>),
     /// Everybody is.
     CancelAll,
+    /// Who lives there?
+    Census(Ask),
 }
 
 /// A goroutine that is to be run by its worker.
@@ -54,6 +61,9 @@ pub(super) struct Remote {
     residents: AtomicUsize,
     /// How often it has looked for something to run.
     turns: AtomicU32,
+    /// The number of the goroutine or task that ran last, and where it was started.
+    running: AtomicU64,
+    running_spawned_at: AtomicPtr<Location<'static>>,
     /// Goroutines that were started by this worker's, and that have ended on it.
     pub(super) spawned: AtomicU64,
     pub(super) ended: AtomicU64,
@@ -80,6 +90,8 @@ impl Remote {
             mailbox: Injector::new(),
             residents: AtomicUsize::new(0),
             turns: AtomicU32::new(0),
+            running: AtomicU64::new(0),
+            running_spawned_at: AtomicPtr::new(ptr::null_mut()),
             spawned: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             is_stuck: AtomicBool::new(false),
@@ -98,6 +110,7 @@ impl Remote {
     pub(super) fn reset(&self) {
         self.read(&mut Vec::new());
         self.set_residents(0);
+        self.running.store(0, Ordering::Relaxed);
         self.spawned.store(0, Ordering::Relaxed);
         self.ended.store(0, Ordering::Relaxed);
         self.is_stuck.store(false, Ordering::Relaxed);
@@ -178,6 +191,53 @@ impl Remote {
         if self.is_stuck.load(Ordering::Relaxed) {
             self.is_stuck.store(false, Ordering::Relaxed);
             self.is_lost.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// The worker's: it is about to run this goroutine.
+    #[inline]
+    pub(super) fn set_running(&self, identity: &Identity) {
+        self.set_running_word(Who::goroutine(identity.id()), identity);
+    }
+
+    /// The worker's: it is about to poll this task.
+    pub(super) fn set_polling(&self, identity: &Identity) {
+        self.set_running_word(Who::task(identity.id()), identity);
+    }
+
+    #[inline]
+    fn set_running_word(&self, who: Who, identity: &Identity) {
+        self.running.store(who.word(), Ordering::Relaxed);
+        self.running_spawned_at.store(ptr::from_ref(identity.spawned_at()).cast_mut(), Ordering::Relaxed);
+    }
+
+    /// Where the number of who runs is.
+    pub(super) fn running_word(&'static self) -> &'static AtomicU64 {
+        &self.running
+    }
+
+    /// Which goroutine or task the worker runs, and where that was started, if it has made no turn since it had made `turn`,
+    /// and is awake.
+    pub(super) fn runs_since(&self, turn: u32) -> Option<((Kind, u64), &'static Location<'static>)> {
+        let who = Who::of_word(self.running.load(Ordering::Relaxed)).known()?;
+        // SAFETY: null, or the address of a location, which is for ever.
+        let spawned_at = unsafe { self.running_spawned_at.load(Ordering::Relaxed).as_ref() };
+        let is_it = !self.is_asleep() && self.turn() == turn;
+        spawned_at.filter(|_| is_it).map(|at| (who, at))
+    }
+
+    /// What others may know. It had made `turn` turns when it was asked.
+    pub(super) fn look(&self, runtime: usize, index: usize, turn: u32) -> crate::debug::Worker {
+        let runs = self.runs_since(turn);
+        crate::debug::Worker {
+            runtime,
+            index,
+            is_asleep: self.is_asleep(),
+            busy_with: runs.map(|(who, _)| who),
+            busy_with_spawned_at: runs.map(|(_, at)| at),
+            residents: self.residents(),
+            inbox: self.inbox.lock().unwrap_or_else(PoisonError::into_inner).len(),
+            fresh: self.stealer.len() + self.mailbox.len(),
         }
     }
 

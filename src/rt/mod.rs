@@ -7,6 +7,7 @@
 mod bridge;
 mod builder;
 mod cancel;
+mod census;
 mod current;
 pub(crate) mod deadlock;
 mod g;
@@ -31,6 +32,7 @@ mod tests;
 pub use bridge::block_on;
 pub use builder::{Goroutine, SpawnError};
 pub use cancel::shielded;
+pub(crate) use census::{census, identity_of};
 pub use deadlock::OnDeadlock;
 pub use g::Identity;
 pub use join::{JoinError, JoinHandle, LocalJoinHandle, ScopedJoinHandle};

@@ -8,6 +8,7 @@
 //! 4. Whoever is left at the end of the timeout is left: the worker's thread goes on for as long as it has residents,
 //!    and takes nothing with it.
 
+use super::census;
 use super::current::current_worker;
 use super::deadlock::{self, OnDeadlock};
 use super::g::{Fresh, SharedBody};
@@ -78,6 +79,7 @@ impl Shared {
             #[cfg(feature = "tokio")]
             tokio: options.tokio.clone(),
         });
+        census::enter(&shared);
         for (i, parts) in parts.into_iter().enumerate() {
             let work = shared.clone();
             let started = thread::Builder::new().name(format!("gochan-worker-{i}")).spawn(move || work.worker(parts));

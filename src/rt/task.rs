@@ -9,6 +9,7 @@ use super::g::{Ended, Identity};
 use super::join::{JoinError, JoinHandle};
 use super::runtime::Shared;
 use super::worker::Work;
+use crate::debug::State;
 use async_task::{FallibleTask, Runnable};
 use slab::Slab;
 use std::mem::ManuallyDrop;
@@ -21,10 +22,15 @@ use std::thread;
 
 /// The tasks of a runtime that have not ended.
 #[derive(Default)]
-pub(super) struct Tasks(Mutex<Slab<Waker>>);
+pub(super) struct Tasks(Mutex<Slab<Entry>>);
+
+struct Entry {
+    waker: Waker,
+    info: Arc<TaskInfo>,
+}
 
 impl Tasks {
-    fn lock(&self) -> MutexGuard<'_, Slab<Waker>> {
+    fn lock(&self) -> MutexGuard<'_, Slab<Entry>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -36,10 +42,30 @@ impl Tasks {
                 if key >= tasks.capacity() {
                     return;
                 }
-                tasks.get(key).cloned()
+                tasks.get(key).map(|entry| entry.waker.clone())
             };
             if let Some(waker) = waker {
                 waker.wake();
+            }
+        }
+    }
+}
+
+impl Tasks {
+    /// Says of each who it is and what it does, as far as it knows.
+    pub(super) fn look(&self, mut see: impl FnMut(&Identity, State)) {
+        for key in 0.. {
+            // One by one, so that tasks can end meanwhile.
+            let info = {
+                let tasks = self.lock();
+                if key >= tasks.capacity() {
+                    return;
+                }
+                tasks.get(key).map(|entry| entry.info.clone())
+            };
+            if let Some(info) = info {
+                let is_scheduled = info.is_scheduled.load(Ordering::Relaxed);
+                see(&info.identity, if is_scheduled { State::Runnable } else { State::Waiting });
             }
         }
     }
@@ -49,6 +75,8 @@ impl Tasks {
 struct TaskInfo {
     identity: Identity,
     cancelled: AtomicBool,
+    /// It was woken and has not been polled since.
+    is_scheduled: AtomicBool,
     shared: Arc<Shared>,
     /// Its place among the tasks of the runtime.
     key: AtomicUsize,
@@ -56,7 +84,7 @@ struct TaskInfo {
 
 impl TaskInfo {
     fn wake(&self) {
-        let waker = self.shared.tasks.lock().get(self.key.load(Ordering::Relaxed)).cloned();
+        let waker = self.shared.tasks.lock().get(self.key.load(Ordering::Relaxed)).map(|entry| entry.waker.clone());
         // If it has ended, and its place is another's, that one is polled in vain.
         if let Some(waker) = waker {
             waker.wake();
@@ -88,6 +116,7 @@ impl<F: Future> Future for Body<F> {
         if self.info.cancelled.load(Ordering::SeqCst) {
             return Poll::Ready(Output(Some(Err(None))));
         }
+        self.info.is_scheduled.store(false, Ordering::Relaxed);
         let _current = polling_as(&self.info.identity);
         // SAFETY: pinned with us.
         let future = unsafe { self.map_unchecked_mut(|this| &mut *this.future) };
@@ -100,8 +129,8 @@ impl<F: Future> Future for Body<F> {
 
 impl<F> Drop for Body<F> {
     fn drop(&mut self) {
-        let waker = self.info.shared.tasks.lock().try_remove(self.info.key.load(Ordering::Relaxed));
-        drop(waker);
+        let entry = self.info.shared.tasks.lock().try_remove(self.info.key.load(Ordering::Relaxed));
+        drop(entry);
         // SAFETY: dropped once, and not moved before.
         let _ = catch_unwind(AssertUnwindSafe(|| unsafe { ManuallyDrop::drop(&mut self.future) }));
     }
@@ -117,18 +146,22 @@ where
     let info = Arc::new(TaskInfo {
         identity,
         cancelled: AtomicBool::new(false),
+        is_scheduled: AtomicBool::new(false),
         shared: shared.clone(),
         key: AtomicUsize::new(usize::MAX),
     });
     let body = Body { future: ManuallyDrop::new(future), info: info.clone() };
-    let to = shared.clone();
+    let to = info.clone();
     let (runnable, task) = async_task::spawn(body, move |runnable| schedule(&to, runnable));
-    info.key.store(shared.tasks.lock().insert(runnable.waker()), Ordering::Relaxed);
+    let entry = Entry { waker: runnable.waker(), info: info.clone() };
+    info.key.store(shared.tasks.lock().insert(entry), Ordering::Relaxed);
     runnable.schedule();
     JoinHandle::of_task(TaskHandle { task: Some(task.fallible()), info })
 }
 
-fn schedule(shared: &Arc<Shared>, runnable: Runnable) {
+fn schedule(info: &TaskInfo, runnable: Runnable) {
+    let shared = &info.shared;
+    info.is_scheduled.store(true, Ordering::Relaxed);
     if shared.is_shut_down() {
         return forsake(runnable);
     }

@@ -121,7 +121,7 @@ pub(super) struct Worker {
     /// Room for the next mail.
     mail: RefCell<Vec<Mail>>,
     /// Started goroutines that have not ended.
-    residents: RefCell<Vec<Arc<dyn Body>>>,
+    pub(super) residents: RefCell<Vec<Arc<dyn Body>>>,
     chain: Cell<u32>,
     turn: Cell<u32>,
     /// When the running goroutine was first seen to do much without waiting.
@@ -383,6 +383,7 @@ impl Worker {
                 Mail::CancelScope(scope) => {
                     self.interrupt_all(|g| g.scope.as_ref().is_some_and(|its| Arc::ptr_eq(its, &scope)));
                 }
+                Mail::Census(ask) => self.answer(ask),
                 Mail::CancelAll => {
                     self.residents.borrow().iter().for_each(|body| body.g().tell_to_end());
                     self.interrupt_all(|_| true);
@@ -511,6 +512,7 @@ impl Worker {
         self.current.set(g);
         self.slice.set(None);
         let identity = self.identity.replace(&raw const g.identity);
+        self.remote.set_running(&g.identity);
         let outer = set_scheduler(Some(&current::SCHEDULER));
         // SAFETY: it is ours, and we are on the worker's own stack.
         let ended = unsafe { g.own.context.switch_in() };

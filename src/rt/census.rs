@@ -1,0 +1,225 @@
+//! Who lives on the workers: asked by mail, answered by each between two goroutines.
+//!
+//! A worker alone knows its residents, so it is asked, and says what it sees a few hundred at a time, so that nobody waits for
+//! the count. It goes through them from the last to the first: whoever takes the place of one who has ended comes from behind,
+//! so nobody is missed who stays; some may be seen twice.
+//!
+//! A worker that does not answer runs something. Which goroutine or task that is stands in two words that are written at every
+//! switch; a name is looked up by number, so that only who has one pays for it.
+
+use super::current::{current_identity, current_worker};
+use super::g::{G, Identity};
+use super::latch::Latch;
+use super::mail::{Mail, Remote};
+use super::runtime::Shared;
+use super::worker::Worker;
+use crate::debug::{Kind, Routine, State, Waits, Worker as Seen};
+use crate::park::{Reason, scheduler};
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+use std::panic::Location;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// So long an answer is waited for, of a worker that makes no turn meanwhile.
+const PATIENCE: Duration = Duration::from_millis(10);
+/// And of one that does.
+const LONGEST: Duration = Duration::from_millis(500);
+/// Residents that are looked at in one turn.
+const AT_A_TIME: usize = 256;
+
+/// The runtimes that have not ended.
+static RUNTIMES: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
+/// Goroutines that have a name.
+static NAMES: Mutex<BTreeMap<NonZeroU64, Arc<str>>> = Mutex::new(BTreeMap::new());
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A runtime begins.
+pub(super) fn enter(shared: &Arc<Shared>) {
+    let mut runtimes = lock(&RUNTIMES);
+    runtimes.retain(|runtime| runtime.strong_count() > 0);
+    runtimes.push(Arc::downgrade(shared));
+}
+
+/// A goroutine has a name, as long as its record lives.
+pub(super) fn enter_name(id: NonZeroU64, name: &Arc<str>) {
+    lock(&NAMES).insert(id, name.clone());
+}
+
+pub(super) fn leave_name(id: NonZeroU64) {
+    let name = lock(&NAMES).remove(&id);
+    drop(name);
+}
+
+fn name_of(id: u64) -> Option<Arc<str>> {
+    lock(&NAMES).get(&NonZeroU64::new(id)?).cloned()
+}
+
+/// The identity of a goroutine by its name in a wait.
+///
+/// # Safety
+/// It has not ended, and does not until this returns.
+pub(crate) unsafe fn identity_of(g: NonNull<()>) -> Identity {
+    // SAFETY: the caller's contract; the name is the record's address.
+    unsafe { g.cast::<G>().as_ref() }.identity.clone()
+}
+
+/// What is asked of all workers.
+struct Census {
+    found: Mutex<Vec<Routine>>,
+    /// Which workers have answered, and how many have not.
+    answered: Box<[AtomicBool]>,
+    left: AtomicUsize,
+    all_answered: Latch,
+}
+
+/// What one worker is asked. Dropped, it is answered.
+pub(super) struct Ask {
+    census: Arc<Census>,
+    worker: usize,
+    /// How far the worker has come; `None` at the beginning.
+    from: Option<usize>,
+}
+
+impl Drop for Ask {
+    fn drop(&mut self) {
+        self.census.answered[self.worker].store(true, Ordering::Relaxed);
+        // Release: who sees the last answer sees all.
+        if self.census.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            if let Ok(ready) = self.census.all_answered.set() {
+                ready.fire();
+            }
+        }
+    }
+}
+
+impl Census {
+    fn is_over(&self) -> bool {
+        self.left.load(Ordering::Acquire) == 0
+    }
+
+    /// Waits for the answers until `deadline`.
+    fn wait(&self, deadline: Instant) {
+        // In a poll nobody may park, and in a panic hook a neighbour could panic in turn, which the standard library takes for
+        // a panic in the hook. There the thread waits: not for long.
+        if thread::panicking() || scheduler().is_some_and(|scheduler| scheduler.polling) {
+            while !self.is_over() && Instant::now() < deadline {
+                thread::sleep(Duration::from_micros(50));
+            }
+            return;
+        }
+        super::shielded(|| self.all_answered.wait(Reason::Join, Location::caller(), Some(deadline)));
+    }
+}
+
+/// Asks all workers of all runtimes. What they have not answered in time is not waited for.
+pub(crate) fn census(see: &mut dyn FnMut(Routine)) -> Vec<Seen> {
+    let runtimes: Vec<Arc<Shared>> = lock(&RUNTIMES).iter().filter_map(Weak::upgrade).collect();
+    let workers: Vec<&'static Remote> = runtimes.iter().flat_map(|shared| shared.workers()).copied().collect();
+    let census = Arc::new(Census {
+        found: Mutex::new(Vec::new()),
+        answered: workers.iter().map(|_| AtomicBool::new(false)).collect(),
+        left: AtomicUsize::new(workers.len()),
+        all_answered: Latch::new(),
+    });
+    // Who asks runs, and keeps its worker from answering.
+    let (here, me) = (current_worker(), current_identity().map(NonZeroU64::get));
+    let turns: Vec<_> = workers.iter().map(|worker| worker.turn()).collect();
+    for (at, worker) in workers.iter().enumerate() {
+        let ask = Ask { census: census.clone(), worker: at, from: None };
+        match here.filter(|here| ptr::eq(here.remote, *worker)) {
+            // It does not come to its mail before this is over.
+            Some(here) => here.answer_now(ask),
+            None => worker.post(Mail::Census(ask)),
+        }
+    }
+    let start = Instant::now();
+    while !census.is_over() && start.elapsed() < LONGEST {
+        census.wait(Instant::now() + PATIENCE);
+        let is_stuck = |at: usize| !workers[at].is_asleep() && workers[at].turn() == turns[at];
+        let has_answered = |at: usize| census.answered[at].load(Ordering::Relaxed);
+        if start.elapsed() >= PATIENCE && (0..workers.len()).all(|at| has_answered(at) || is_stuck(at)) {
+            break;
+        }
+    }
+    std::mem::take(&mut *lock(&census.found)).into_iter().for_each(&mut *see);
+    let mut seen = Vec::new();
+    for (number, shared) in runtimes.iter().enumerate() {
+        let its = shared.workers().iter().zip(turns.iter().skip(seen.len()));
+        let mut its: Vec<_> =
+            its.enumerate().map(|(index, (worker, turn))| worker.look(number, index, *turn)).collect();
+        let is_polled = |id| me == Some(id) || its.iter().any(|worker| worker.busy_with == Some((Kind::Task, id)));
+        shared.tasks.look(|identity, state| {
+            let state = if is_polled(identity.id()) { State::Running } else { state };
+            see(identity.seen(Kind::Task, state, None));
+        });
+        for worker in &mut its {
+            let Some((kind, id)) = worker.busy_with else { continue };
+            let (name, spawned_at) = (name_of(id), worker.busy_with_spawned_at);
+            see(Routine { kind, id: Some(id), parent: None, name, spawned_at, state: State::Running, waits: None });
+            if me == Some(id) {
+                (worker.busy_with, worker.busy_with_spawned_at) = (None, None);
+            }
+        }
+        seen.extend(its);
+    }
+    seen
+}
+
+impl Worker {
+    /// Says what it sees of its residents, and posts itself the rest.
+    pub(super) fn answer(&self, mut ask: Ask) {
+        if let Some(next) = self.answer_some(&ask) {
+            ask.from = Some(next);
+            self.remote.post(Mail::Census(ask));
+        }
+    }
+
+    /// Says all at once: the running goroutine's, who would wait for the rest in vain.
+    fn answer_now(&self, mut ask: Ask) {
+        while let Some(next) = self.answer_some(&ask) {
+            ask.from = Some(next);
+        }
+    }
+
+    /// The next few of its residents; where to go on, if there are more.
+    fn answer_some(&self, ask: &Ask) -> Option<usize> {
+        let residents = self.residents.borrow();
+        let end = ask.from.unwrap_or(residents.len()).min(residents.len());
+        let begin = end.saturating_sub(AT_A_TIME);
+        let some: Vec<_> = residents[begin..end].iter().map(|body| self.look(body.g())).collect();
+        lock(&ask.census.found).extend(some);
+        (begin > 0).then_some(begin)
+    }
+
+    fn look(&self, g: &G) -> Routine {
+        let wait = g.own.wait.get();
+        // SAFETY: it is switched out, and the wait is in its frame.
+        let wait = (!wait.is_null()).then(|| unsafe { (*wait).look() });
+        let (state, waits) = match wait {
+            _ if ptr::eq(self.current.get(), g) => (State::Running, None),
+            // Others have had their turn, or the wait has ended.
+            None | Some(None) => (State::Runnable, None),
+            Some(Some(seen)) => {
+                let (reason, at, has_deadline) = (seen.reason, seen.at, seen.timed);
+                let since = seen.since.unwrap_or_default();
+                (State::Waiting, Some(Waits { reason, at, since, has_deadline, on: Vec::new() }))
+            }
+        };
+        g.identity.seen(Kind::Goroutine, state, waits)
+    }
+}
+
+impl Identity {
+    fn seen(&self, kind: Kind, state: State, waits: Option<Waits>) -> Routine {
+        let origin = self.origin();
+        let (id, parent, name, spawned_at) = (Some(self.id()), origin.parent, origin.name, origin.spawned_at);
+        Routine { kind, id, parent, name, spawned_at, state, waits }
+    }
+}
