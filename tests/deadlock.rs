@@ -5,53 +5,19 @@
 mod common;
 
 use common::PATIENCE;
-use std::io::Read;
-use std::process::{Command, ExitStatus, Stdio};
+use common::program::End;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const FATAL: &str = "fatal error: all goroutines are asleep - deadlock!\n\n";
 const PANIC: &str = "panicked at tests/programs/deadlock.rs:";
 
-struct End {
-    /// `None`: it had not ended after the time that it was given.
-    status: Option<ExitStatus>,
-    out: String,
-    err: String,
-}
-
-/// Runs a program, for `time` at most.
-fn run_for(time: Duration, name: &str, environment: &[(&str, &str)]) -> End {
-    let mut command = Command::new(common::example("programs_deadlock"));
-    command.arg(name).envs(environment.iter().copied()).env_remove("RUST_BACKTRACE");
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let (mut out, mut err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-    thread::scope(|scope| {
-        let read = |pipe: &mut dyn Read| {
-            let mut text = String::new();
-            pipe.read_to_string(&mut text).unwrap();
-            text
-        };
-        let out = scope.spawn(move || read(&mut out));
-        let err = scope.spawn(move || read(&mut err));
-        let start = Instant::now();
-        let status = loop {
-            match child.try_wait().unwrap() {
-                None if start.elapsed() < time => thread::sleep(Duration::from_millis(5)),
-                None => {
-                    child.kill().unwrap();
-                    child.wait().unwrap();
-                    break None;
-                }
-                ended => break ended,
-            }
-        };
-        End { status, out: out.join().unwrap(), err: err.join().unwrap() }
-    })
-}
-
 fn run(name: &str, environment: &[(&str, &str)]) -> End {
     run_for(PATIENCE, name, environment)
+}
+
+fn run_for(time: Duration, name: &str, environment: &[(&str, &str)]) -> End {
+    End::of_program("programs_deadlock", name, environment, time)
 }
 
 /// Go's text comes first, then who waits where, then the panic in the caller of `run`.
@@ -76,29 +42,29 @@ macro_rules! found {
 }
 
 found! {
-    simple: ;
-    init: ;
-    pinned: ;
-    shielded: ;
-    nil_receive: ;
-    nil_send: ;
-    nobody_sends: "[chan receive";
-    sends_to_itself: "[chan send";
-    full: "3 of 3 buffered", "[chan send";
-    locks_twice: "1 of 1 buffered", "[chan send";
-    one_behind_another: "[chan receive";
-    a_range_without_close: "[chan receive";
-    a_select: "[select";
-    a_scope: "[chan receive";
-    a_task: ;
-    a_future: "[chan receive";
-    after_blocking_calls: ;
-    after_alarms: ;
-    after_many: ;
-    after_a_thread: "[chan receive";
-    on_one_worker: ;
-    on_many_workers: ;
-    in_two_runtimes: ;
+    simple: "goroutine 1 [select (no cases)]:\n";
+    init: "goroutine 1 [select (no cases)]:\n";
+    pinned: "goroutine 1 [select (no cases)]:\n", "\ncreated by goroutine 1 at ";
+    joins_who_is: "goroutine 1 [join]:\n", " [select (no cases)]:\n";
+    nil_receive: "goroutine 1 [chan receive (nil chan)]:\n";
+    nil_send: "goroutine 1 [chan send (nil chan)]:\n";
+    nobody_sends: "goroutine 1 [chan receive]:\n", "nobody waits to send";
+    sends_to_itself: "goroutine 1 [chan send]:\n", "nobody waits to receive";
+    full: "goroutine 1 [chan send]:\n", "3 of 3 buffered";
+    locks_twice: "goroutine 1 [chan send]:\n", "1 of 1 buffered";
+    one_behind_another: "goroutine 1 [chan receive]:\n", "goroutine 17 [chan receive]:\n";
+    a_range_without_close: "goroutine 1 [join]:\n", "goroutine 17 [chan receive]:\n";
+    a_select: "goroutine 1 [select]:\n", "nobody waits to receive", "nobody waits to send";
+    a_scope: "goroutine 1 [join]:\n", "goroutine 17 [chan receive]:\n";
+    a_task: "goroutine 1 [await]:\n", "task 17 [waiting]:\n";
+    a_future: "goroutine 1 [await]:\n", "nobody waits to send";
+    after_blocking_calls: "goroutine 1 [select (no cases)]:\n";
+    after_alarms: "goroutine 1 [select (no cases)]:\n";
+    after_many: "goroutine 1 [select (no cases)]:\n";
+    after_a_thread: "goroutine 1 [chan receive]:\n";
+    on_one_worker: "goroutine 1 [select (no cases)]:\n";
+    on_many_workers: "goroutine 1 [select (no cases)]:\n";
+    in_two_runtimes: "goroutine 1 [select (no cases)]:\n", "goroutine 2 [join]:\n", "goroutine 17 [select (no cases)]:\n";
 }
 
 macro_rules! ends {

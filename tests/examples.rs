@@ -83,3 +83,26 @@ fn computing_is_spread() {
     assert_eq!(text.lines().count(), 2, "{text}");
     assert!(text.lines().all(|line| best(line) > 0.6), "{text}");
 }
+
+/// Each of the small programs works, and with its bug does not; what is said of that is in the guide, and in its test.
+#[test]
+#[cfg(target_os = "linux")]
+fn stuck_works_without_its_bugs() {
+    let programs = [
+        ("first-answer", "ams was first\n", 0),
+        ("transfer", "70 and 30\n", 2),
+        ("squares", "the sum is 385\n", 2),
+        ("bulk", "20 answers\n", 2),
+        ("generator", "[0, 1, 4]\n", 0),
+        ("heartbeat", "the heart was steady\n", 0),
+    ];
+    for (program, out, code) in programs {
+        let output = run("stuck", &[program]);
+        let text = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert!(output.status.success() && text == (out.into(), String::new()), "{program}: {text:?}");
+        let output = run("stuck", &[program, "--bug"]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.code() == Some(code) && text != out, "{program}: {text}");
+        assert!(run("stuck", &[program, "--help"]).status.success());
+    }
+}

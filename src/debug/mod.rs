@@ -3,6 +3,8 @@
 //! The data is what every wait records anyway; looking at it needs no flag and stops nobody. [`dump`] shows everybody -
 //! goroutines, tasks, and whoever else waits on a channel - in the form of Go's tracebacks; [`channels`] shows the channels.
 
+#![cfg_attr(feature = "rt", doc = "\n", doc = include_str!("../../docs/guide/stuck.md"))]
+
 mod channel;
 mod dump;
 

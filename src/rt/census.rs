@@ -57,7 +57,7 @@ pub(super) fn leave_name(id: NonZeroU64) {
     drop(name);
 }
 
-fn name_of(id: u64) -> Option<Arc<str>> {
+pub(super) fn name_of(id: u64) -> Option<Arc<str>> {
     lock(&NAMES).get(&NonZeroU64::new(id)?).cloned()
 }
 
@@ -142,7 +142,7 @@ pub(crate) fn census(see: &mut dyn FnMut(Routine)) -> Vec<Seen> {
     let start = Instant::now();
     while !census.is_over() && start.elapsed() < LONGEST {
         census.wait(Instant::now() + PATIENCE);
-        let is_stuck = |at: usize| !workers[at].is_asleep() && workers[at].turn() == turns[at];
+        let is_stuck = |at: usize| workers[at].runs_since(turns[at]).is_some();
         let has_answered = |at: usize| census.answered[at].load(Ordering::Relaxed);
         if start.elapsed() >= PATIENCE && (0..workers.len()).all(|at| has_answered(at) || is_stuck(at)) {
             break;

@@ -61,7 +61,7 @@ pub(super) struct Remote {
     residents: AtomicUsize,
     /// How often it has looked for something to run.
     turns: AtomicU32,
-    /// The number of the goroutine or task that ran last, and where it was started.
+    /// The number of the goroutine or task that ran last, 0 since there was nothing more to run; and where it was started.
     running: AtomicU64,
     running_spawned_at: AtomicPtr<Location<'static>>,
     /// Goroutines that were started by this worker's, and that have ended on it.
@@ -209,6 +209,11 @@ impl Remote {
     fn set_running_word(&self, who: Who, identity: &Identity) {
         self.running.store(who.word(), Ordering::Relaxed);
         self.running_spawned_at.store(ptr::from_ref(identity.spawned_at()).cast_mut(), Ordering::Relaxed);
+    }
+
+    /// The worker's: it has nothing to run, and looks for something.
+    pub(super) fn set_idle(&self) {
+        self.running.store(0, Ordering::Relaxed);
     }
 
     /// Where the number of who runs is.

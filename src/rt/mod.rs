@@ -21,6 +21,7 @@ mod runtime;
 mod scope;
 mod slab;
 mod stack;
+mod stuck;
 mod switch;
 mod task;
 mod unblock;

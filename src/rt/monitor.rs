@@ -2,11 +2,12 @@
 //!
 //! Started goroutines stay on their worker, so nothing can be done for those. But its fresh work and its tasks may run
 //! elsewhere; as a rule nobody takes a worker's only piece, and nobody is woken for it. The monitor looks every
-//! few milliseconds, says who is stuck, and wakes somebody. When nothing has run for a second it sleeps, until a worker
-//! that has slept is awake again.
+//! few milliseconds, says who is stuck, and wakes somebody; and tells the user, if he has asked for that. When nothing has
+//! run for a second it sleeps, until a worker that has slept is awake again.
 
 use super::deadlock::Helper;
 use super::runtime::Shared;
+use super::stuck;
 use parking::{Parker, Unparker};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -42,7 +43,7 @@ impl Monitor {
     fn begin_slow(&self, shared: &Arc<Shared>) {
         match self.state.swap(WATCHING, Ordering::AcqRel) {
             // One worker has nobody to be helped by.
-            NOT_STARTED if shared.workers().len() > 1 => {
+            NOT_STARTED if shared.workers().len() > 1 || shared.report_stuck.is_some() => {
                 let parker = Parker::new();
                 let _ = self.unparker.set(parker.unparker());
                 let shared = shared.clone();
@@ -61,10 +62,17 @@ impl Monitor {
     }
 }
 
+/// The turn that a worker has made last, and since when it has made no other.
+#[derive(Clone, Copy)]
+struct Seen {
+    turn: u32,
+    since: Instant,
+    is_reported: bool,
+}
+
 fn watch(shared: &Shared, parker: &Parker) {
     let _helper = Helper::begin();
-    // What each was at, and since when.
-    let mut seen: Vec<Option<(u32, Instant)>> = vec![None; shared.workers().len()];
+    let mut seen: Vec<Option<Seen>> = vec![None; shared.workers().len()];
     let mut period = SHORTEST;
     let mut idle_since = None;
     loop {
@@ -73,15 +81,26 @@ fn watch(shared: &Shared, parker: &Parker) {
             return;
         }
         let (mut busy, mut helped) = (false, false);
-        for (worker, seen) in shared.workers().iter().zip(&mut seen) {
-            let turns = (!worker.is_asleep()).then(|| worker.turn());
-            busy |= turns.is_some();
-            let since = seen.filter(|&(at, _)| Some(at) == turns).map(|(_, since)| since);
-            if since.is_some_and(|since| worker.is_stuck_beside_work(since.elapsed() >= LOST)) {
-                shared.wake_one();
-                helped = true;
+        for (index, (&worker, seen)) in shared.workers().iter().zip(&mut seen).enumerate() {
+            let Some(turn) = (!worker.is_asleep()).then(|| worker.turn()) else {
+                *seen = None;
+                continue;
+            };
+            busy = true;
+            match seen {
+                Some(seen) if seen.turn == turn => {
+                    let since = seen.since.elapsed();
+                    if worker.is_stuck_beside_work(since >= LOST) {
+                        shared.wake_one();
+                        helped = true;
+                    }
+                    if !seen.is_reported && shared.report_stuck.is_some_and(|after| since >= after) {
+                        seen.is_reported = true;
+                        stuck::report(worker, index, turn, since);
+                    }
+                }
+                _ => *seen = Some(Seen { turn, since: Instant::now(), is_reported: false }),
             }
-            *seen = turns.map(|turns| (turns, since.unwrap_or_else(Instant::now)));
         }
         period = if helped { SHORTEST } else { (period * 2).min(LONGEST) };
         if busy {

@@ -17,6 +17,7 @@ use super::mail::{Mail, Remote, count};
 use super::monitor::Monitor;
 use super::overflow;
 use super::scope::AbortOnUnwind;
+use super::stuck;
 use super::task::Tasks;
 use super::worker::{Parts, Work, Worker};
 use super::{Goroutine, JoinHandle};
@@ -51,6 +52,8 @@ pub(super) struct Shared {
     pub(super) forsaken: AtomicU64,
     pub(super) stack_size: usize,
     on_deadlock: OnDeadlock,
+    /// After how long a worker that is at one thing is reported.
+    pub(super) report_stuck: Option<Duration>,
     pub(super) tasks: Tasks,
     pub(super) monitor: Monitor,
     #[cfg(feature = "tokio")]
@@ -74,6 +77,7 @@ impl Shared {
             forsaken: AtomicU64::new(0),
             stack_size: options.stack_size.unwrap_or_else(super::default_stack_size),
             on_deadlock: OnDeadlock::or_of_environment(options.on_deadlock, OnDeadlock::Off),
+            report_stuck: options.report_stuck.or_else(stuck::of_environment),
             tasks: Tasks::default(),
             monitor: Monitor::default(),
             #[cfg(feature = "tokio")]
@@ -88,6 +92,9 @@ impl Shared {
                 shared.shut_down();
                 return Err(error);
             }
+        }
+        if shared.report_stuck.is_some() {
+            shared.monitor.begin(&shared);
         }
         Ok(shared)
     }
@@ -157,8 +164,11 @@ impl Shared {
     #[track_caller]
     pub(super) fn end(&self) {
         self.shut_down();
-        if !self.is_own() && !self.wait_for_end(PATIENCE) {
-            let left = self.workers.iter().map(|worker| worker.residents()).sum::<usize>();
+        if self.is_own() || self.wait_for_end(PATIENCE) {
+            return;
+        }
+        let left = self.workers.iter().map(|worker| worker.residents()).sum::<usize>();
+        if left > 0 {
             eprintln!(
                 "a runtime ended, and {left} of its goroutines have not within {} ms: they are left where they are",
                 PATIENCE.as_millis()
@@ -305,6 +315,7 @@ pub struct RuntimeBuilder {
     workers: Option<usize>,
     stack_size: Option<usize>,
     on_deadlock: Option<OnDeadlock>,
+    report_stuck: Option<Duration>,
     #[cfg(feature = "tokio")]
     tokio: Option<tokio::runtime::Handle>,
 }
@@ -333,6 +344,14 @@ impl RuntimeBuilder {
     /// ([`OnDeadlock::Off`]).
     pub fn on_deadlock(mut self, what: OnDeadlock) -> Self {
         self.on_deadlock = Some(what);
+        self
+    }
+
+    /// A worker that has been at one thing for so long - a computation, a call that blocks its thread - is reported on stderr,
+    /// once each time: in which goroutine or task it is, and whom that keeps waiting. If this is not said, what `GOCHAN_STUCK`
+    /// in the environment says, in seconds; else nobody is reported. To 10 ms.
+    pub fn report_stuck(mut self, after: Duration) -> Self {
+        self.report_stuck = Some(after);
         self
     }
 

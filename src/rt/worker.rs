@@ -314,6 +314,7 @@ impl Worker {
     /// Looks for work elsewhere. What another worker has is taken if that is busy with it, or is with something else for
     /// long; else it is about to start it itself, or to share it.
     fn search(&self) -> Option<Work> {
+        self.remote.set_idle();
         let shared = &*self.shared;
         if shared.is_shut_down() {
             return None;
@@ -585,6 +586,9 @@ impl Worker {
                     self.parker.park();
                 }
                 Some(when) => {
+                    if cfg!(gochan_bug = "timers_ignored") {
+                        self.remote.lie_dormant();
+                    }
                     let left = when.saturating_duration_since(Instant::now());
                     self.parker.park_timeout(left.max(Duration::from_nanos(1)));
                 }

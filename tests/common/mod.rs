@@ -4,6 +4,7 @@
 
 pub(crate) mod alloc;
 pub(crate) mod future;
+pub(crate) mod program;
 
 use gochan::debug::{Waiting, channels};
 use gochan::rt;

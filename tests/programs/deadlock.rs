@@ -33,7 +33,7 @@ const STUCK: Programs = &[
             select_nothing();
         });
     }),
-    ("shielded", || rt::run(|| drop(go(select_nothing).join()))),
+    ("joins_who_is", || rt::run(|| drop(go(select_nothing).join()))),
     ("nil_receive", || _ = rt::run(|| Chan::<i32>::nil().recv())),
     ("nil_send", || rt::run(|| Chan::nil().send(1))),
     ("nobody_sends", || {
