@@ -1,7 +1,8 @@
 //! What a dump shows, and that it stops nobody.
 
-use gochan::debug::{self, Channel, Direction, Dump, Kind, Reason, Routine, State};
+use gochan::debug::{self, Channel, Direction, Dump, Group, Groups, Kind, Reason, Routine, State};
 use gochan::{bounded, go, rt, select, unbounded};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -216,4 +217,207 @@ fn from_a_task_and_from_a_destructor_of_one_that_panics() {
     assert!(panics.join().unwrap_err().is_panic());
     let dump = found.lock().unwrap().take().unwrap();
     assert_eq!(routine(&dump, id).unwrap().state, State::Running);
+}
+
+#[test]
+fn a_dump_as_json() {
+    let _alone = alone();
+    let (tx, rx) = bounded::<u8>(3);
+    tx.set_name("a \"name\"\n");
+    let receiver = rt::Goroutine::new().name("worker").spawn(move || rx.recv().is_ok());
+    let id = receiver.id();
+    let dump = until(|dump| waits(dump, id, Reason::ChanReceive));
+    let json: serde_json::Value = serde_json::from_str(&dump.to_json()).unwrap();
+    assert_eq!(json["routines"].as_array().unwrap().len(), dump.routines.len());
+    assert_eq!(json["workers"].as_array().unwrap().len(), dump.workers.len());
+    let routine = json["routines"].as_array().unwrap().iter().find(|routine| routine["id"] == id).unwrap();
+    assert_eq!((&routine["kind"], &routine["state"]), (&"goroutine".into(), &"waiting".into()));
+    assert_eq!((&routine["name"], &routine["parent"]), (&"worker".into(), &serde_json::Value::Null));
+    assert!(routine["spawned_at"].as_str().unwrap().starts_with(file!()));
+    let waits = &routine["waits"];
+    assert_eq!((&waits["reason"], &waits["has_deadline"]), (&"chan receive".into(), &false.into()));
+    assert!(waits["since"].as_f64().unwrap() >= 0.0 && waits["on"][0]["direction"] == "receive");
+    let of_it = |channel: &&serde_json::Value| channel["id"] == waits["on"][0]["channel"];
+    let channel = json["channels"].as_array().unwrap().iter().find(of_it).unwrap();
+    assert_eq!((&channel["name"], &channel["capacity"]), (&"a \"name\"\n".into(), &3.into()));
+    assert_eq!((&channel["element"], &channel["senders"]), (&"u8".into(), &1.into()));
+    assert_eq!(channel["waiting"][0]["id"], id);
+    drop(tx);
+    assert!(!receiver.join().unwrap());
+}
+
+#[test]
+fn those_who_are_alike_are_one_group() {
+    let _alone = alone();
+    let (tx, rx) = bounded::<u8>(0);
+    let (other, theirs) = bounded::<u8>(0);
+    let line = line!() + 1;
+    let many: Vec<_> = (0..50).map(|_| rx.clone()).map(|rx| go(move || rx.recv().is_ok())).collect();
+    let one = go(move || theirs.recv().is_ok());
+    let from =
+        |line: u32| move |group: &&Group| group.spawned_at.is_some_and(|at| (at.file(), at.line()) == (file!(), line));
+    let group_of = |groups: &Groups, line: u32| groups.groups.iter().find(from(line)).cloned().unwrap();
+    let all_wait = |dump: &Dump| many.iter().all(|one| waits(dump, one.id(), Reason::ChanReceive));
+    let groups = until(|dump| all_wait(dump) && waits(dump, one.id(), Reason::ChanReceive)).grouped();
+    let (of_many, of_one) = (group_of(&groups, line), group_of(&groups, line + 1));
+    assert_eq!((of_many.count, of_many.state, of_many.waits.unwrap().0), (50, State::Waiting, Reason::ChanReceive));
+    assert_eq!((of_one.count, of_one.oldest), (1, Some(one.id())));
+    let text = groups.to_string();
+    assert!(text.contains("50 goroutines [chan receive], the first of them goroutine "), "{text}");
+    assert!(text.contains(&format!("1 goroutine [chan receive], goroutine {}:\n    {}:", one.id(), file!())), "{text}");
+    drop((tx, other));
+    assert!(many.into_iter().chain([one]).all(|one| !one.join().unwrap()));
+}
+
+#[inline(never)]
+fn deep_down(rx: &gochan::Receiver<u32>) -> u32 {
+    std::hint::black_box(rx.recv().unwrap())
+}
+
+#[inline(never)]
+fn in_a_future(rx: &gochan::Receiver<u32>) -> u32 {
+    std::hint::black_box(rt::block_on(rx.recv_async()).unwrap())
+}
+
+/// In a poll nobody may park, and from a thread it need not: the stacks come by resuming, whoever asks.
+#[test]
+fn stacks_of_those_who_wait() {
+    let _alone = alone();
+    let runtime = rt::Runtime::builder().workers(1).build().unwrap();
+    let (tx, rx) = bounded(0);
+    let (tx2, rx2) = bounded(0);
+    let small = {
+        let (goroutine, rx) = (rt::Goroutine::new().stack_size(64 << 10), rx.clone());
+        runtime.run(move || goroutine.spawn(move || deep_down(&rx)))
+    };
+    let timed = runtime.go(move || rx.recv_timeout(Duration::from_secs(1000)).unwrap());
+    let awaits = runtime.go(move || in_a_future(&rx2));
+    let all = [small.id(), timed.id(), awaits.id()];
+    until(|dump| all.iter().all(|&id| routine(dump, id).is_some_and(|routine| routine.waits.is_some())));
+    let stack = |dump: &Dump, id: u64| routine(dump, id).unwrap().stack.as_ref().unwrap().to_string();
+    let check = |dump: Dump| {
+        assert!(stack(&dump, all[0]).contains("deep_down"), "{dump}");
+        assert!(stack(&dump, all[2]).contains("in_a_future"), "{dump}");
+        assert!(routine(&dump, all[1]).unwrap().stack.is_some());
+        // Neither how it was captured, nor how it was started.
+        assert!(
+            !stack(&dump, all[0]).contains("show_stack") && !stack(&dump, all[0]).contains("catch_unwind"),
+            "{dump}"
+        );
+        assert!(waits(&dump, all[0], Reason::ChanReceive) && waits(&dump, all[2], Reason::Await));
+    };
+    check(debug::dump_with_stacks());
+    // By a neighbour, which the worker has to switch out first.
+    let (me, dump) = runtime.run(|| (rt::current().unwrap().id(), debug::dump_with_stacks()));
+    assert_eq!(routine(&dump, me).unwrap().state, State::Running);
+    check(dump);
+    // By a task in a poll of that worker, which cannot wait for it.
+    let (_, dump) = runtime.spawn(async { (rt::current().unwrap().id(), debug::dump_with_stacks()) }).join().unwrap();
+    assert!(waits(&dump, all[0], Reason::ChanReceive));
+    tx.send(1).unwrap();
+    tx.send(2).unwrap();
+    tx2.send(4).unwrap();
+    assert_eq!((small.join().unwrap() + timed.join().unwrap(), awaits.join().unwrap()), (3, 4));
+}
+
+/// Values are handed on while stacks are asked for all the time: none is lost, no wake-up is taken for another.
+#[test]
+fn stacks_while_everybody_works() {
+    let _alone = alone();
+    const ROUNDS: u32 = if cfg!(miri) { 20 } else { 3_000 };
+    let stop = Arc::new(AtomicBool::new(false));
+    let (to, from) = (bounded(0), bounded(0));
+    let echo = go(move || to.1.iter().map(|i| from.0.send(i + 1).unwrap()).count());
+    let asks = {
+        let stop = stop.clone();
+        thread::spawn(move || {
+            iter::repeat_with(debug::dump_with_stacks).take_while(|_| !stop.load(Ordering::Relaxed)).count()
+        })
+    };
+    let timed =
+        go(|| (0..100).filter(|_| gochan::never::<u8>().recv_timeout(Duration::from_micros(300)).is_err()).count());
+    let awaits = go(move || {
+        let replies = |i| {
+            to.0.send(i).unwrap();
+            if i % 2 == 0 { from.1.recv() } else { rt::block_on(from.1.recv_async()) }
+        };
+        (0..ROUNDS).filter(|&i| replies(i) == Ok(i + 1)).count()
+    });
+    assert_eq!((awaits.join().unwrap(), timed.join().unwrap()), (ROUNDS as usize, 100));
+    assert_eq!(echo.join().unwrap(), ROUNDS as usize);
+    stop.store(true, Ordering::Relaxed);
+    assert!(asks.join().unwrap() > 0);
+}
+
+#[test]
+fn who_waits_too_long_is_reported_once() {
+    let _alone = alone();
+    let (tx, rx) = bounded::<u8>(0);
+    let (reported, reports) = unbounded();
+    let watch = debug::watch_with(Duration::from_millis(100), move |dump| {
+        dump.routines.iter().filter_map(|routine| routine.id).for_each(|id| reported.send(id).unwrap());
+    });
+    let timed = go(|| gochan::never::<u8>().recv_timeout(Duration::from_secs(3)).is_ok());
+    let first = go(move || (rx.recv(), rx.recv()).1.is_ok());
+    let of = |id: u64| reports.iter().find(|&reported| reported == id);
+    assert_eq!(of(first.id()), Some(first.id()));
+    // Another wait of the same goroutine, which is not that one, and is late in turn.
+    tx.send(1).unwrap();
+    assert_eq!(of(first.id()), Some(first.id()));
+    thread::sleep(Duration::from_millis(400));
+    assert!(reports.try_iter().all(|id| id != first.id() && id != timed.id()));
+    drop(watch);
+    tx.send(2).unwrap();
+    assert!(first.join().unwrap());
+    timed.cancel();
+    // It ends with its watch.
+    assert!(reports.iter().all(|id| id != timed.id()));
+}
+
+/// Runs the test `name` of this file again, in a process of its own, which knows it by the environment.
+fn alone_in_a_process(name: &str) -> (String, bool) {
+    let this = std::env::current_exe().unwrap();
+    let child = Command::new(this).args(["--exact", name, "--nocapture"]).env("DUMP_CHILD", name).output().unwrap();
+    (String::from_utf8_lossy(&child.stderr).into_owned(), child.status.success())
+}
+
+fn is_child() -> bool {
+    std::env::var_os("DUMP_CHILD").is_some()
+}
+
+#[test]
+#[cfg(unix)]
+fn a_signal_asks_for_a_dump() {
+    if !is_child() {
+        let (err, success) = alone_in_a_process("a_signal_asks_for_a_dump");
+        assert!(success && err.contains("who runs and who waits, as a signal asked\n\ngoroutine 1 "), "{err}");
+        return assert!(err.contains("\"stuck\" [chan receive]:"), "{err}");
+    }
+    debug::on_signal(libc::SIGUSR1).unwrap();
+    debug::on_signal(libc::SIGUSR2).unwrap();
+    assert!(debug::on_signal(libc::SIGKILL).is_err());
+    let (_tx, rx) = bounded::<u8>(0);
+    let stuck = rt::Goroutine::new().name("stuck").spawn(move || rx.recv().is_ok());
+    until(|dump| waits(dump, stuck.id(), Reason::ChanReceive));
+    // SAFETY: the signals have handlers.
+    unsafe { libc::raise(libc::SIGUSR1) };
+    // The dump is written by a thread, for which nobody can wait but by what it writes.
+    thread::sleep(Duration::from_secs(1));
+}
+
+#[test]
+fn a_panic_is_followed_by_a_dump() {
+    if !is_child() {
+        let (err, success) = alone_in_a_process("a_panic_is_followed_by_a_dump");
+        assert!(success && err.contains("on purpose"), "{err}");
+        let dump = err.split_once("who ran and who waited when that happened\n\n").expect(&err).1;
+        assert!(dump.contains("\"panics\" [running]:") && dump.contains("\"stuck\" [chan receive]:"), "{err}");
+        return;
+    }
+    debug::dump_on_panic();
+    let (_tx, rx) = bounded::<u8>(0);
+    let stuck = rt::Goroutine::new().name("stuck").spawn(move || rx.recv().is_ok());
+    until(|dump| waits(dump, stuck.id(), Reason::ChanReceive));
+    let panics = rt::Goroutine::new().name("panics").spawn(|| panic!("on purpose"));
+    assert!(panics.join().unwrap_err().is_panic());
 }

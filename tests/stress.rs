@@ -6,7 +6,7 @@
 mod common;
 
 use common::{Census, Counted, Random, Waiters, make, watchdog};
-use gochan::debug::{Reason, channels};
+use gochan::debug::{Reason, channels, dump, dump_with_stacks};
 use gochan::{Receiver, Sender, TrySendError, bounded, unbounded};
 use std::any::type_name;
 use std::collections::VecDeque;
@@ -97,23 +97,48 @@ impl Ledger {
 
 const KINDS: [Option<usize>; 6] = [Some(0), Some(1), Some(2), Some(7), Some(100), None];
 
+/// Four senders and four receivers with every operation there is, on each kind of channel.
+fn every_operation(waiters: Waiters, values: usize) {
+    for (seed, cap) in KINDS.into_iter().enumerate() {
+        let ledger = Ledger::default();
+        let (tx, rx) = make(cap);
+        waiters.scope(|scope| {
+            for i in 0..4 {
+                let (tx, rx, ledger) = (tx.clone(), rx.clone(), &ledger);
+                scope.spawn(move || ledger.send(&tx, values, seed * 100 + i));
+                scope.spawn(move || ledger.receive(&rx, usize::MAX, seed * 100 + 50 + i));
+            }
+            drop((tx, rx));
+        });
+        ledger.balance(0);
+    }
+}
+
 #[test]
 fn every_operation_at_once() {
+    watchdog(|| Waiters::each(|waiters| every_operation(waiters, 3000)));
+}
+
+#[test]
+fn a_thousand_dumps_stop_nobody() {
+    const DUMPS: usize = 1000;
     watchdog(|| {
-        Waiters::each(|waiters| {
-            for (seed, cap) in KINDS.into_iter().enumerate() {
-                let ledger = Ledger::default();
-                let (tx, rx) = make(cap);
-                waiters.scope(|scope| {
-                    for i in 0..4 {
-                        let (tx, rx, ledger) = (tx.clone(), rx.clone(), &ledger);
-                        scope.spawn(move || ledger.send(&tx, 3000, seed * 100 + i));
-                        scope.spawn(move || ledger.receive(&rx, usize::MAX, seed * 100 + 50 + i));
-                    }
-                    drop((tx, rx));
-                });
-                ledger.balance(0);
+        let dumps = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            let dumper = scope.spawn(|| {
+                let mut waiting = 0;
+                while dumps.load(Ordering::Relaxed) < DUMPS {
+                    // Now and then with stacks, for which everybody who waits is resumed.
+                    let with_stacks = dumps.fetch_add(1, Ordering::Relaxed) % 10 == 0;
+                    let dump = if with_stacks { dump_with_stacks() } else { dump() };
+                    waiting += dump.routines.iter().filter(|routine| routine.waits.is_some()).count();
+                }
+                waiting
+            });
+            while dumps.load(Ordering::Relaxed) < DUMPS {
+                Waiters::each(|waiters| every_operation(waiters, 500));
             }
+            assert!(dumper.join().unwrap() > 0, "nobody was ever seen to wait");
         });
     });
 }

@@ -222,6 +222,7 @@ fn handles_of_sendable_values_cross_threads() {
         gochan::debug::Channel, gochan::debug::Waiting, gochan::debug::Reason, gochan::debug::Direction,
         gochan::debug::Use, gochan::debug::Dump, gochan::debug::Routine, gochan::debug::Kind, gochan::debug::State,
         gochan::debug::Waits, gochan::debug::On, gochan::debug::Worker,
+        gochan::debug::Group, gochan::debug::Groups, gochan::debug::Stack, gochan::debug::Watch,
     ]);
     // These hold values themselves.
     crosses_threads!((true, false), [SendError<Cell<u8>>, TrySendError<Cell<u8>>, SendTimeoutError<Cell<u8>>]);

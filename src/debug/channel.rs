@@ -131,6 +131,16 @@ pub(super) fn see(seen: Sighting, direction: Direction) -> Waiting {
     }
 }
 
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Send => "send",
+            Self::Receive => "receive",
+            Self::Close => "close",
+        })
+    }
+}
+
 /// `1 sender`, `2 senders`.
 pub(super) struct Count(pub(super) usize, pub(super) &'static str);
 

@@ -5,10 +5,8 @@
 //! which is the later one.
 
 use super::channel::{Count, Origin, see};
-use super::{Channel, Direction, Kind, Reason, Use};
+use super::{Channel, Direction, Kind, Reason, Stack, Use};
 use std::collections::HashMap;
-#[cfg(feature = "rt")]
-use std::collections::hash_map::Entry;
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
@@ -48,6 +46,8 @@ pub struct Routine {
     pub state: State,
     /// What it waits for. A task that waits for nothing of ours has none.
     pub waits: Option<Waits>,
+    /// Its stack, if it was asked for (see [`dump_with_stacks`]) and could be had.
+    pub stack: Option<Stack>,
 }
 
 /// What somebody does.
@@ -76,6 +76,8 @@ pub struct Waits {
     pub has_deadline: bool,
     /// On which channels: several for a select, none for what is no channel.
     pub on: Vec<On>,
+    /// The wait's address, which tells it from others at the same time.
+    pub(crate) wait: usize,
 }
 
 /// A channel that is waited on.
@@ -117,7 +119,7 @@ pub struct Worker {
 /// 10 ms, since a goroutine keeps it busy, is reported with that goroutine's number, and of its other goroutines those are
 /// listed that wait on a channel.
 ///
-/// There is no moment of which the whole is a picture. What it costs is memory, some 300 bytes per goroutine; of large
+/// There is no moment of which the whole is a picture. What it costs is memory, some 400 bytes per goroutine; of large
 /// programs [`Dump::grouped`] says more in less space.
 ///
 /// # Examples
@@ -145,11 +147,51 @@ pub struct Worker {
 /// ```
 #[must_use]
 pub fn dump() -> Dump {
-    let mut seen = Seen::default();
+    take(false)
+}
+
+/// As [`dump`], with the stacks of goroutines that wait.
+///
+/// Each of them is resumed for that by its worker, captures its stack, and waits on; what it waits for is not touched. That
+/// takes some 50 us of its worker's time each, a few at a time, and memory for every frame. It needs 16 KiB that are left of a
+/// goroutine's stack; whoever has less shows none, and so do those who do not wait. A stack is given names when it is shown, which
+/// takes longer by far, and needs debug information to say where in the source.
+///
+/// # Examples
+///
+/// ```
+/// use gochan::{bounded, debug, go};
+///
+/// #[inline(never)]
+/// fn deep_down(rx: gochan::Receiver<u8>) -> bool {
+///     rx.recv().is_ok()
+/// }
+///
+/// let (tx, rx) = bounded(0);
+/// let waits = go(move || deep_down(rx));
+/// # let is_there = || debug::dump().routines.iter().any(|r| r.id == Some(waits.id()) && r.waits.is_some());
+/// # while !is_there() {
+/// #     std::thread::sleep(std::time::Duration::from_millis(1));
+/// # }
+/// let dump = debug::dump_with_stacks();
+/// let routine = dump.routines.iter().find(|routine| routine.id == Some(waits.id())).unwrap();
+/// assert!(routine.stack.as_ref().unwrap().to_string().contains("deep_down"));
+/// tx.send(7).unwrap();
+/// assert!(waits.join().unwrap());
+/// ```
+#[cfg(feature = "rt")]
+#[must_use]
+pub fn dump_with_stacks() -> Dump {
+    take(true)
+}
+
+#[cfg_attr(not(feature = "rt"), allow(unused_variables))]
+fn take(with_stacks: bool) -> Dump {
     #[cfg(feature = "rt")]
-    let workers = crate::rt::census(&mut |routine| seen.add(routine));
+    let (routines, workers) = crate::rt::census(with_stacks);
     #[cfg(not(feature = "rt"))]
-    let workers = Vec::new();
+    let (routines, workers) = Default::default();
+    let mut seen = Seen::of(routines);
     let mut channels = crate::chan::registry::channels(see);
     channels.sort_by_key(|channel| channel.id);
     for channel in &channels {
@@ -159,7 +201,6 @@ pub fn dump() -> Dump {
 }
 
 /// What was seen so far.
-#[derive(Default)]
 struct Seen {
     routines: Vec<Routine>,
     /// Where goroutines and tasks are, by number.
@@ -169,14 +210,14 @@ struct Seen {
 }
 
 impl Seen {
-    #[cfg(feature = "rt")]
-    fn add(&mut self, routine: Routine) {
-        let Some(id) = routine.id else { return };
+    fn of(mut routines: Vec<Routine>) -> Self {
+        let mut by_id = HashMap::with_capacity(routines.len());
         // Who moved while his worker counted is seen twice.
-        if let Entry::Vacant(place) = self.by_id.entry(id) {
-            place.insert(self.routines.len());
-            self.routines.push(routine);
-        }
+        routines.retain(|routine| {
+            let next = by_id.len();
+            routine.id.is_some_and(|id| *by_id.entry(id).or_insert(next) == next)
+        });
+        Self { routines, by_id, by_wait: HashMap::new() }
     }
 
     /// Those who wait on a channel.
@@ -192,7 +233,8 @@ impl Seen {
                 let thread = waiting.id.filter(|_| waiting.kind == Kind::Thread).and_then(crate::park::thread_of);
                 let name = name.or_else(|| thread?.name().map(Arc::from));
                 let (kind, id, state) = (waiting.kind, waiting.id, State::Waiting);
-                self.routines.push(Routine { kind, id, parent, name, spawned_at, state, waits: None });
+                let (waits, stack) = (None, None);
+                self.routines.push(Routine { kind, id, parent, name, spawned_at, state, waits, stack });
             }
             let routine = &mut self.routines[*at];
             routine.state = State::Waiting;
@@ -210,6 +252,7 @@ impl Seen {
                         since: waiting.asleep_for.unwrap_or_default(),
                         has_deadline: waiting.has_deadline,
                         on: vec![on],
+                        wait: waiting.wait,
                     });
                 }
             }
@@ -234,6 +277,16 @@ impl fmt::Display for Kind {
     }
 }
 
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Running => "running",
+            Self::Runnable => "runnable",
+            Self::Waiting => "waiting",
+        })
+    }
+}
+
 impl Routine {
     /// `goroutine 7 "worker"`.
     fn write_name(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -247,17 +300,20 @@ impl Routine {
     /// Its state as Go has it: `chan receive, 3 minutes`.
     fn write_state(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.state, &self.waits) {
-            (State::Running, _) => write!(f, "running"),
-            (State::Runnable, _) => write!(f, "runnable"),
-            (State::Waiting, None) => write!(f, "waiting"),
-            (State::Waiting, Some(waits)) => {
+            (state, None) => write!(f, "{state}"),
+            (_, Some(waits)) => {
                 write!(f, "{}", waits.reason)?;
-                match waits.since.as_secs() / 60 {
-                    0 => Ok(()),
-                    minutes => write!(f, ", {minutes} minutes"),
-                }
+                write_minutes(f, waits.since)
             }
         }
+    }
+}
+
+/// `, 3 minutes`: as in Go, from the first full one on.
+pub(super) fn write_minutes(f: &mut fmt::Formatter<'_>, since: Duration) -> fmt::Result {
+    match since.as_secs() / 60 {
+        0 => Ok(()),
+        minutes => write!(f, ", {minutes} minutes"),
     }
 }
 
@@ -328,6 +384,9 @@ impl Dump {
                 writeln!(f)?;
                 self.write_other_side(f, channel, on.direction)?;
             }
+        }
+        if let Some(stack) = &routine.stack {
+            write!(f, "{stack}")?;
         }
         let Some(spawned_at) = routine.spawned_at else { return Ok(()) };
         write!(f, "created by ")?;

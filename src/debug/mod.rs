@@ -7,10 +7,21 @@
 
 mod channel;
 mod dump;
+mod group;
+mod json;
+mod stack;
+mod trigger;
 
 pub use crate::park::{Kind, Reason};
 pub use channel::{Channel, Direction, Use, Waiting};
+#[cfg(feature = "rt")]
+pub use dump::dump_with_stacks;
 pub use dump::{Dump, On, Routine, State, Waits, Worker, dump};
+pub use group::{Group, Groups};
+pub use stack::Stack;
+#[cfg(all(unix, feature = "rt"))]
+pub use trigger::on_signal;
+pub use trigger::{Watch, dump_on_panic, watch, watch_with};
 
 #[cfg(feature = "rt")]
 pub(crate) use channel::Origin;

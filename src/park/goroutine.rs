@@ -64,6 +64,8 @@ pub(crate) enum Resumed {
     DeadlinePassed,
     /// It is to unwind.
     Cancelled,
+    /// It is to show its stack, and to go on waiting. Nothing has happened to its wait.
+    Inspected,
 }
 
 /// What to do with a wake-up.
@@ -90,6 +92,8 @@ pub(crate) struct Scheduler {
     pub(crate) is_cancelled: fn() -> bool,
     /// Unwinds it.
     pub(crate) unwind: fn() -> !,
+    /// Shows the stack of who was resumed for that.
+    pub(crate) inspect: fn(),
     /// Its budget is spent: lets others run, if it has had its share and there are any.
     pub(crate) take_turns: fn(),
 }
@@ -111,6 +115,11 @@ thread_local! {
 pub(crate) fn scheduler() -> Option<&'static Scheduler> {
     // Without the feature nobody sets one.
     if cfg!(feature = "rt") { SCHEDULER.get() } else { None }
+}
+
+/// Does a goroutine run on this thread, or a poll on a worker's?
+pub(crate) fn in_goroutine() -> bool {
+    scheduler().is_some()
 }
 
 /// Sets it, with a full budget, and returns what it was.
@@ -186,6 +195,7 @@ impl Wait {
                         return done;
                     }
                 },
+                Resumed::Inspected => (scheduler.inspect)(),
                 Resumed::DeadlinePassed => return None,
                 Resumed::Cancelled => {
                     self.cancelled.set(true);

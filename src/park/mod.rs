@@ -24,9 +24,9 @@ mod who;
 pub(crate) use alarm::Alarm;
 #[cfg(any(test, feature = "rt"))]
 pub(crate) use goroutine::Goroutine;
-pub(crate) use goroutine::spend;
 #[cfg(feature = "rt")]
 pub(crate) use goroutine::{Resumed, Scheduler, Spare, scheduler, set_scheduler};
+pub(crate) use goroutine::{in_goroutine, spend};
 pub(crate) use thread::Spin;
 pub use who::Kind;
 #[cfg(feature = "rt")]
@@ -397,6 +397,12 @@ impl Wait {
             0 => None,
             since => Some(Duration::from_nanos(now().saturating_sub(since))),
         }
+    }
+
+    /// The owner's: it begins to wait, for something that does not end this wait.
+    #[cfg(feature = "rt")]
+    pub(crate) fn begin(&self) {
+        self.asleep_since.store(now(), Ordering::Relaxed);
     }
 
     /// The owner's: it has a deadline. Once the sleep has begun.

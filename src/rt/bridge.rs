@@ -113,6 +113,7 @@ fn on_goroutine<F: Future>(
     let mut cx = Context::from_waker(&waker);
     let wait = Wait::new(Reason::Await, at);
     loop {
+        wait.begin();
         {
             let _polling = Polling::begin();
             if let Poll::Ready(output) = future.as_mut().inner().poll(&mut cx) {
@@ -120,7 +121,14 @@ fn on_goroutine<F: Future>(
             }
         }
         let mut cancelled = (scheduler.is_cancelled)();
-        let resumed = (!cancelled && cell.park()).then(|| (scheduler.switch_out)(None, Some(&wait)));
+        let resumed = (!cancelled && cell.park()).then(|| {
+            loop {
+                match (scheduler.switch_out)(None, Some(&wait)) {
+                    Resumed::Inspected => (scheduler.inspect)(),
+                    resumed => break resumed,
+                }
+            }
+        });
         // What has woken us so far is answered by the next poll; what comes from here on is another wake-up.
         let found = cell.reset();
         match resumed {
@@ -170,6 +178,7 @@ static REFUSE: Scheduler = Scheduler {
     spare: |_| unreachable!("refused"),
     switch_out: |_, _| unreachable!("refused"),
     is_cancelled: || false,
+    inspect: || unreachable!("refused"),
     unwind: || unreachable!("refused"),
     take_turns: || {},
 };

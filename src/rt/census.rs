@@ -4,17 +4,24 @@
 //! the count. It goes through them from the last to the first: whoever takes the place of one who has ended comes from behind,
 //! so nobody is missed who stays; some may be seen twice.
 //!
+//! A goroutine that waits can be resumed to show its stack, by its worker as everybody is. It captures it where it waits, and
+//! switches out again. Its wait stays queued. A wake-up that arrives meanwhile is in a queue, or in the mail, of this worker,
+//! which is busy; so the goroutine finds it where it would have found it otherwise. Of one that the asker runs on, nobody can be
+//! resumed before that is switched out.
+//!
 //! A worker that does not answer runs something. Which goroutine or task that is stands in two words that are written at every
 //! switch; a name is looked up by number, so that only who has one pays for it.
 
-use super::current::{current_identity, current_worker};
-use super::g::{G, Identity};
+use super::current::{current_goroutine, current_identity, current_worker, running};
+use super::g::{Body, G, Identity};
 use super::latch::Latch;
 use super::mail::{Mail, Remote};
 use super::runtime::Shared;
+use super::slab::room_below;
 use super::worker::Worker;
-use crate::debug::{Kind, Routine, State, Waits, Worker as Seen};
-use crate::park::{Reason, scheduler};
+use crate::debug::{Kind, Routine, Stack, State, Waits, Worker as Seen};
+use crate::park::{Reason, Resumed, scheduler};
+use std::backtrace::Backtrace;
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::panic::Location;
@@ -26,10 +33,14 @@ use std::time::{Duration, Instant};
 
 /// So long an answer is waited for, of a worker that makes no turn meanwhile.
 const PATIENCE: Duration = Duration::from_millis(10);
-/// And of one that does.
-const LONGEST: Duration = Duration::from_millis(500);
-/// Residents that are looked at in one turn.
+/// And of all that do.
+const LONGEST: Duration = Duration::from_secs(10);
+/// Residents that are looked at in one turn: some 30 us, and some 500 with their stacks.
 const AT_A_TIME: usize = 256;
+const STACKS_AT_A_TIME: usize = 8;
+/// What a stack must have left for it to be shown. Capturing takes some 4 KiB in a release build, and half as much again in
+/// others.
+const ROOM: usize = 16 << 10;
 
 /// The runtimes that have not ended.
 static RUNTIMES: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
@@ -72,6 +83,7 @@ pub(crate) unsafe fn identity_of(g: NonNull<()>) -> Identity {
 
 /// What is asked of all workers.
 struct Census {
+    with_stacks: bool,
     found: Mutex<Vec<Routine>>,
     /// Which workers have answered, and how many have not.
     answered: Box<[AtomicBool]>,
@@ -106,9 +118,8 @@ impl Census {
 
     /// Waits for the answers until `deadline`.
     fn wait(&self, deadline: Instant) {
-        // In a poll nobody may park, and in a panic hook a neighbour could panic in turn, which the standard library takes for
-        // a panic in the hook. There the thread waits: not for long.
-        if thread::panicking() || scheduler().is_some_and(|scheduler| scheduler.polling) {
+        if may_not_park() {
+            // The thread waits: not for long.
             while !self.is_over() && Instant::now() < deadline {
                 thread::sleep(Duration::from_micros(50));
             }
@@ -118,37 +129,51 @@ impl Census {
     }
 }
 
-/// Asks all workers of all runtimes. What they have not answered in time is not waited for.
-pub(crate) fn census(see: &mut dyn FnMut(Routine)) -> Vec<Seen> {
+/// In a poll nobody may park; and in a panic hook a neighbour could panic in turn, which the standard library takes for a panic
+/// in the hook.
+fn may_not_park() -> bool {
+    thread::panicking() || scheduler().is_some_and(|scheduler| scheduler.polling)
+}
+
+/// Asks all workers of all runtimes. What they have not answered in time is not waited for. Who has moved meanwhile, or keeps
+/// his worker busy, may be listed twice; the first counts.
+pub(crate) fn census(with_stacks: bool) -> (Vec<Routine>, Vec<Seen>) {
     let runtimes: Vec<Arc<Shared>> = lock(&RUNTIMES).iter().filter_map(Weak::upgrade).collect();
     let workers: Vec<&'static Remote> = runtimes.iter().flat_map(|shared| shared.workers()).copied().collect();
     let census = Arc::new(Census {
-        found: Mutex::new(Vec::new()),
+        with_stacks,
+        // Room for all, so that no worker has to make it.
+        found: Mutex::new(Vec::with_capacity(workers.iter().map(|worker| worker.residents()).sum())),
         answered: workers.iter().map(|_| AtomicBool::new(false)).collect(),
         left: AtomicUsize::new(workers.len()),
         all_answered: Latch::new(),
     });
     // Who asks runs, and keeps its worker from answering.
     let (here, me) = (current_worker(), current_identity().map(NonZeroU64::get));
-    let turns: Vec<_> = workers.iter().map(|worker| worker.turn()).collect();
+    let parks = with_stacks && current_goroutine().is_some() && !may_not_park();
+    let mut turns: Vec<_> = workers.iter().map(|worker| worker.turn()).collect();
     for (at, worker) in workers.iter().enumerate() {
         let ask = Ask { census: census.clone(), worker: at, from: None };
-        match here.filter(|here| ptr::eq(here.remote, *worker)) {
+        match here.filter(|here| ptr::eq(here.remote, *worker) && !parks) {
             // It does not come to its mail before this is over.
             Some(here) => here.answer_now(ask),
             None => worker.post(Mail::Census(ask)),
         }
     }
     let start = Instant::now();
-    while !census.is_over() && start.elapsed() < LONGEST {
+    loop {
         census.wait(Instant::now() + PATIENCE);
         let is_stuck = |at: usize| workers[at].runs_since(turns[at]).is_some();
         let has_answered = |at: usize| census.answered[at].load(Ordering::Relaxed);
-        if start.elapsed() >= PATIENCE && (0..workers.len()).all(|at| has_answered(at) || is_stuck(at)) {
+        if (0..workers.len()).all(|at| has_answered(at) || is_stuck(at)) || start.elapsed() >= LONGEST {
             break;
         }
+        turns.iter_mut().zip(&workers).for_each(|(turn, worker)| *turn = worker.turn());
     }
-    std::mem::take(&mut *lock(&census.found)).into_iter().for_each(&mut *see);
+    let mut routines = std::mem::take(&mut *lock(&census.found));
+    for routine in routines.iter_mut().filter(|routine| me.is_some() && routine.id == me) {
+        (routine.state, routine.waits) = (State::Running, None);
+    }
     let mut seen = Vec::new();
     for (number, shared) in runtimes.iter().enumerate() {
         let its = shared.workers().iter().zip(turns.iter().skip(seen.len()));
@@ -157,19 +182,20 @@ pub(crate) fn census(see: &mut dyn FnMut(Routine)) -> Vec<Seen> {
         let is_polled = |id| me == Some(id) || its.iter().any(|worker| worker.busy_with == Some((Kind::Task, id)));
         shared.tasks.look(|identity, state| {
             let state = if is_polled(identity.id()) { State::Running } else { state };
-            see(identity.seen(Kind::Task, state, None));
+            routines.push(identity.seen(Kind::Task, state, None));
         });
         for worker in &mut its {
             let Some((kind, id)) = worker.busy_with else { continue };
             let (name, spawned_at) = (name_of(id), worker.busy_with_spawned_at);
-            see(Routine { kind, id: Some(id), parent: None, name, spawned_at, state: State::Running, waits: None });
-            if me == Some(id) {
+            let (id, parent, state, waits, stack) = (Some(id), None, State::Running, None, None);
+            routines.push(Routine { kind, id, parent, name, spawned_at, state, waits, stack });
+            if me == id {
                 (worker.busy_with, worker.busy_with_spawned_at) = (None, None);
             }
         }
         seen.extend(its);
     }
-    seen
+    (routines, seen)
 }
 
 impl Worker {
@@ -190,12 +216,32 @@ impl Worker {
 
     /// The next few of its residents; where to go on, if there are more.
     fn answer_some(&self, ask: &Ask) -> Option<usize> {
-        let residents = self.residents.borrow();
-        let end = ask.from.unwrap_or(residents.len()).min(residents.len());
-        let begin = end.saturating_sub(AT_A_TIME);
-        let some: Vec<_> = residents[begin..end].iter().map(|body| self.look(body.g())).collect();
+        let with_stacks = ask.census.with_stacks && self.current.get().is_null();
+        let (begin, some) = {
+            let residents = self.residents.borrow();
+            let end = ask.from.unwrap_or(residents.len()).min(residents.len());
+            let begin = end.saturating_sub(if with_stacks { STACKS_AT_A_TIME } else { AT_A_TIME });
+            (begin, residents[begin..end].to_vec())
+        };
+        let look = |body: &Arc<dyn Body>| Routine {
+            stack: with_stacks.then(|| self.inspect(body.g())).flatten(),
+            ..self.look(body.g())
+        };
+        let some: Vec<_> = some.iter().map(look).collect();
         lock(&ask.census.found).extend(some);
         (begin > 0).then_some(begin)
+    }
+
+    /// Resumes a goroutine that waits to show its stack. Called on the worker's own.
+    fn inspect(&self, g: &G) -> Option<Stack> {
+        let wait = g.own.wait.get();
+        // The wait is in one of its last frames.
+        if wait.is_null() || room_below(wait.addr()) < ROOM {
+            return None;
+        }
+        g.own.resumed.set(Resumed::Inspected);
+        self.execute(g);
+        self.shown.take().map(Stack::new)
     }
 
     fn look(&self, g: &G) -> Routine {
@@ -209,17 +255,23 @@ impl Worker {
             Some(Some(seen)) => {
                 let (reason, at, has_deadline) = (seen.reason, seen.at, seen.timed);
                 let since = seen.since.unwrap_or_default();
-                (State::Waiting, Some(Waits { reason, at, since, has_deadline, on: Vec::new() }))
+                (State::Waiting, Some(Waits { reason, at, since, has_deadline, on: Vec::new(), wait: seen.wait }))
             }
         };
         g.identity.seen(Kind::Goroutine, state, waits)
     }
 }
 
+/// The goroutine that runs here was resumed to show its stack.
+pub(super) fn show_stack() {
+    let (worker, _) = running();
+    worker.shown.set(Some(Backtrace::force_capture()));
+}
+
 impl Identity {
     fn seen(&self, kind: Kind, state: State, waits: Option<Waits>) -> Routine {
         let origin = self.origin();
         let (id, parent, name, spawned_at) = (Some(self.id()), origin.parent, origin.name, origin.spawned_at);
-        Routine { kind, id, parent, name, spawned_at, state, waits }
+        Routine { kind, id, parent, name, spawned_at, state, waits, stack: None }
     }
 }

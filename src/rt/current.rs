@@ -2,6 +2,7 @@
 //! `park`.
 
 use super::cancel;
+use super::census;
 use super::g::{G, Identity};
 use super::mail::{Mail, ReadyG};
 use super::worker::Worker;
@@ -78,6 +79,7 @@ pub(super) static SCHEDULER: Scheduler = Scheduler {
     switch_out,
     is_cancelled: cancel::is_cancelled,
     unwind: cancel::unwind,
+    inspect: census::show_stack,
     take_turns,
 };
 

@@ -203,6 +203,17 @@ fn scavenge() -> bool {
 
 /// The slot whose guard page an address is in, and its class. Async-signal-safe.
 pub(super) fn guarded(address: usize) -> Option<(Slot, Class)> {
+    let (slot, class, in_slot) = holding(address)?;
+    (in_slot < page_size()).then_some((slot, class))
+}
+
+/// How far it is from an address on a stack down to the guard page; 0 if it is on none of ours.
+pub(super) fn room_below(address: usize) -> usize {
+    holding(address).map_or(0, |(_, _, in_slot)| in_slot.saturating_sub(page_size()))
+}
+
+/// The slot that an address is in, its class, and how far from its low end. Async-signal-safe.
+fn holding(address: usize) -> Option<(Slot, Class, usize)> {
     let mut chunk = CHUNKS.load(Ordering::Acquire).cast_const();
     // SAFETY: chunks are published when they are complete, and never freed.
     while let Some(Chunk { start, len, class, next }) = unsafe { chunk.as_ref() } {
@@ -211,7 +222,7 @@ pub(super) fn guarded(address: usize) -> Option<(Slot, Class)> {
             let in_slot = offset % class.size();
             // SAFETY: within the chunk.
             let slot = Slot(unsafe { start.0.add(offset - in_slot) });
-            return (in_slot < page_size()).then_some((slot, *class));
+            return Some((slot, *class, in_slot));
         }
         chunk = *next;
     }

@@ -30,6 +30,7 @@ use crate::park::{Resumed, set_scheduler};
 use crossbeam_deque::Worker as Deque;
 use parking::Parker;
 use smallvec::SmallVec;
+use std::backtrace::Backtrace;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU64;
@@ -118,6 +119,8 @@ pub(super) struct Worker {
     pub(super) identity: Cell<*const Identity>,
     parker: Parker,
     stacks: RefCell<Stacks>,
+    /// The stack that a goroutine was resumed to show.
+    pub(super) shown: Cell<Option<Backtrace>>,
     /// Room for the next mail.
     mail: RefCell<Vec<Mail>>,
     /// Started goroutines that have not ended.
@@ -150,6 +153,7 @@ impl Worker {
             identity: Cell::new(ptr::null()),
             parker,
             stacks: RefCell::new(Stacks::new()),
+            shown: Cell::default(),
             mail: RefCell::default(),
             residents: RefCell::default(),
             chain: Cell::new(0),
@@ -507,7 +511,7 @@ impl Worker {
     }
 
     /// Runs a goroutine until it switches out, or ends.
-    fn execute(&self, g: *const G) {
+    pub(super) fn execute(&self, g: *const G) {
         // SAFETY: it lives here, and its record with it.
         let g = unsafe { &*g };
         self.current.set(g);
