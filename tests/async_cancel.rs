@@ -555,3 +555,15 @@ fn the_last_receiver_goes_with_a_value() {
         census.assert_all_dropped();
     }
 }
+
+/// A receiver was promised to a permit, so a sender that came then had to wait. When the permit is dropped, the two meet.
+#[test]
+fn a_dropped_permit_lets_those_meet_who_wait() {
+    let (tx, rx) = bounded(0);
+    let mut receiver = queued(rx.recv_async());
+    let permit = at_once(tx.reserve()).unwrap();
+    let mut sender = queued(tx.send_async(7));
+    drop(permit);
+    assert_eq!(poll(receiver.as_mut()), Poll::Ready(Ok(7)));
+    assert_eq!(poll(sender.as_mut()), Poll::Ready(Ok(())));
+}

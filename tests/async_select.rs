@@ -185,6 +185,18 @@ fn nothing_possible_is_exact() {
     });
 }
 
+/// Who must not wait passes over a task that has no message yet, and takes what the next sender has.
+#[test]
+fn trying_passes_over_a_task_without_a_message() {
+    watchdog(|| {
+        let (tx, rx) = bounded(0);
+        let _first = queued(tx.reserve());
+        let mut second = queued(tx.send_async(7));
+        assert_eq!(rx.try_recv(), Ok(7));
+        assert_eq!(poll(second.as_mut()), Poll::Ready(Ok(())));
+    });
+}
+
 /// What must not wait waits for the message of a thread that has been chosen, and for no task's.
 #[test]
 fn trying_meets_a_thread_that_selects() {

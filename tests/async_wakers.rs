@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
@@ -223,6 +223,37 @@ fn the_last_waker_is_woken_once() {
         assert_eq!([&first, &second].map(|spy| spy.count(Woken)), [0, 1]);
         [first, second].iter().for_each(Spy::assert_balance);
     });
+}
+
+/// The operation ends while the waker that is to take the first one's place is cloned: that one is woken, once, and whatever
+/// is cloned is dropped.
+#[test]
+fn a_waker_whose_clone_ends_the_wait() {
+    for n in 0..KINDS {
+        let (tx, rx) = bounded(0);
+        let (_, mut receive) = receiving(&rx).into_iter().nth(n).unwrap();
+        let [first, second] = [Spy::new(), Spy::once(Cloned, move || assert_eq!(tx.try_send(7), Ok(())))];
+        assert!(first.poll(receive.as_mut()).is_pending());
+        assert_eq!(second.poll(receive.as_mut()), Poll::Ready(Some(7)), "way {n}");
+        drop(receive);
+        assert_eq!([&first, &second].map(|spy| spy.count(Woken)), [1, 0], "way {n}");
+        [first, second].iter().for_each(Spy::assert_balance);
+    }
+}
+
+/// A select that offers a channel both ways, and is alone there, is no pair: looking for pairs does not wake it.
+#[test]
+fn a_select_that_is_alone_is_not_woken() {
+    let (tx, rx) = bounded(0);
+    let mut exchange = pin!(async {
+        select_async! { send(tx, 1) -> _ => None, recv(rx) -> got => got.ok() }
+    });
+    let spy = Spy::new();
+    assert!(spy.poll(exchange.as_mut()).is_pending());
+    assert_eq!(rx.drain().count(), 0);
+    assert_eq!(spy.count(Woken), 0);
+    assert_eq!(tx.try_send(2), Ok(()));
+    assert_eq!((spy.count(Woken), spy.poll(exchange.as_mut())), (1, Poll::Ready(Some(2))));
 }
 
 /// An operation that is dropped drops its wakers, and wakes nobody.

@@ -42,7 +42,7 @@ fn diagnostics() -> &'static BTreeMap<PathBuf, Vec<Diagnostic>> {
         // Strings are written in TOML as they are in Rust.
         let mut manifest = format!(
             "[package]\nname = \"ui\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n\
-             [dependencies]\ngochan = {{ path = {:?}, default-features = false }}\n",
+             [dependencies]\ngochan = {{ path = {:?}, features = [\"rt\"] }}\n",
             env!("CARGO_MANIFEST_DIR")
         );
         let must_fail = programs(&ui());

@@ -365,6 +365,7 @@ impl<'a> Target<'a> {
     /// If it has received, `room` holds the value, which the caller gives away.
     pub(crate) unsafe fn give_up(&self, fired: Fired, room: *mut ()) {
         match (self, fired) {
+            _ if cfg!(gochan_bug = "select_keeps_what_it_got") => {}
             // SAFETY: the caller's contract.
             (Self::Chan(chan), Fired::Received(number)) => unsafe { chan.unreceive(number, room) },
             (Self::Chan(chan), Fired::Promised(promised)) => chan.break_promise(promised),
@@ -386,6 +387,7 @@ impl<T> Locked<'_, T> {
                 List::None => false,
                 List::Senders => self.sendq.unlink(sg),
                 List::Receivers => self.recvq.unlink(sg),
+                List::Pairs if cfg!(gochan_bug = "pair_filled_after_revoke") => true,
                 // The sender finds its ticket gone.
                 List::Pairs => self.pairs.unlink(sg),
                 List::Watchers => self.watchers.unlink(sg),

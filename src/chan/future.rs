@@ -165,14 +165,14 @@ impl<S> Op<S> {
     /// As for [`poll_queued`](Self::poll_queued).
     #[cold]
     unsafe fn keep_waker<T>(sg: *const Sudog, wait: &Wait, chan: &Hchan<T>, cx: &Context<'_>) -> Option<Done> {
-        if wait.is_woken_by(cx.waker()) {
+        if wait.is_woken_by(cx.waker()) || cfg!(gochan_bug = "first_waker_is_kept") {
             return None;
         }
         let waker = cx.waker().clone();
         let c = chan.lock();
         // SAFETY: the sudog is the caller's. Linked, it is not done, and who would end it needs the lock that we have.
         unsafe {
-            if (*sg).list() != List::None {
+            if (*sg).list() != List::None || cfg!(gochan_bug = "waker_replaced_when_done") {
                 let old = wait.change_waker(waker);
                 c.leave_quietly();
                 drop(old);

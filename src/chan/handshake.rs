@@ -78,7 +78,8 @@ impl<T> Drop for Promise<'_, T> {
 }
 
 /// The directions that a watcher watches; close wakes every watcher.
-pub(crate) const WATCH_RECV: u8 = (READABLE | CLOSED) as u8;
+pub(crate) const WATCH_RECV: u8 =
+    (READABLE | if cfg!(gochan_bug = "watchers_miss_the_close") { 0 } else { CLOSED }) as u8;
 pub(crate) const WATCH_SEND: u8 = (WRITABLE | CLOSED) as u8;
 pub(crate) const WATCH_CLOSE: u8 = CLOSED as u8;
 
@@ -152,6 +153,9 @@ impl<T> Hchan<T> {
         let Some(receiver) = c.take_pair(ticket) else { return };
         // SAFETY: a paired receiver was claimed and is unlinked now.
         let ended = unsafe { c.unclaim_receiver(receiver) };
+        if cfg!(gochan_bug = "requeued_without_settle") {
+            return c.leave(ended).fire();
+        }
         let mut batch = Batch::new();
         batch.push(ended);
         self.settle_and_leave(c, batch);
@@ -192,7 +196,7 @@ impl<T> Hchan<T> {
     /// Gives a reservation up.
     pub(crate) fn release_reserved(&self) {
         let mut c = self.lock();
-        c.reserved -= 1;
+        c.reserved -= usize::from(!cfg!(gochan_bug = "reservation_leaked"));
         self.settle_and_leave(c, Batch::new());
     }
 
@@ -244,7 +248,7 @@ impl<T> Hchan<T> {
         let done = unsafe { self.withdraw(sg) };
         match done.map(|done| done.outcome) {
             // SAFETY: the wait is done, so the sudog and the slot are the owner's, and it holds a value.
-            Some(Outcome::Completed) => unsafe {
+            Some(Outcome::Completed) if !cfg!(gochan_bug = "hand_off_lost_on_cancel") => unsafe {
                 let value = Sudog::with_slot(sg, |slot: *mut T| ptr::read(slot));
                 self.give_back((*sg).number.get(), value);
                 Ok(())

@@ -300,6 +300,7 @@ impl<T> Hchan<T> {
         // that is as if it had come a moment later - so a blocking receive may take it from here too.
         let word = self.word();
         if word & READABLE == 0 {
+            let word = if cfg!(gochan_bug = "two_word_refusal") { self.word() } else { word };
             if word & CLOSED != 0 {
                 return Err(Refusal::Closed);
             }
@@ -419,7 +420,7 @@ impl<T> Hchan<T> {
         // The closer had not come to it yet. If he has a value for it, or for who comes next, it is simply late.
         let closed = c.closed && !c.has_value();
         c.leave_quietly();
-        if !linked {
+        if !linked && !cfg!(gochan_bug = "value_lost_at_the_deadline") {
             // Who unlinked it finished it in the same locked section, so the end is visible under the lock (I5).
             // SAFETY: the wait is the caller's.
             return Some(unsafe { (*(*sg).wait()).done() }.expect("unlinked without an end"));
@@ -445,7 +446,7 @@ impl<T> Hchan<T> {
         loop {
             let more = c.settle(&mut batch);
             panic = panic.or(c.leave_many(batch));
-            if !more {
+            if !more || cfg!(gochan_bug = "one_batch_is_woken") {
                 return panic.fire();
             }
             c = self.lock();

@@ -426,6 +426,9 @@ impl<T> Clone for Receiver<T> {
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
         if let Some(chan) = self.chan.as_ref().filter(|chan| is_last(&chan.senders)) {
+            if cfg!(gochan_bug = "last_drop_wakes_nobody") {
+                chan.lock().closed = true;
+            }
             chan.closechan();
         }
     }

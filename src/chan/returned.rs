@@ -72,7 +72,8 @@ impl<T> Returned<T> {
 
     pub(super) fn insert(&mut self, mut node: Box<Node<T>>) {
         let mut at = &mut self.first;
-        while at.as_ref().is_some_and(|other| other.number < node.number) {
+        let number = if cfg!(gochan_bug = "returned_out_of_order") { 0 } else { node.number };
+        while at.as_ref().is_some_and(|other| other.number < number) {
             at = &mut at.as_mut().expect("just looked").next;
         }
         node.next = at.take();

@@ -151,7 +151,9 @@ impl<T> State<T> {
     #[inline]
     fn publish_word(&self, chan: &Hchan<T>, word: u64) {
         // Only who has the lock writes the word.
-        let version = (chan.summary.load(Ordering::Relaxed) >> VERSION_SHIFT).wrapping_add(1) << VERSION_SHIFT;
+        let is_buffered = self.returned.is_empty() && self.litter.is_empty();
+        let step = if cfg!(gochan_bug = "version_stays_for_returned_values") && !is_buffered { 0 } else { 1 };
+        let version = (chan.summary.load(Ordering::Relaxed) >> VERSION_SHIFT).wrapping_add(step) << VERSION_SHIFT;
         // Release: who reads the word has seen what happened before it was published, close above all.
         chan.summary.store(version | word, Ordering::Release);
     }
@@ -243,6 +245,10 @@ impl Ended {
         match self.0 {
             None => Ready::NOBODY,
             // SAFETY: claimed and unlinked by the contract of `new`; nobody could finish it meanwhile.
+            Some((sg, outcome)) if cfg!(gochan_bug = "wake_under_lock") => unsafe {
+                Sudog::finish(sg, outcome).try_fire()
+            },
+            // SAFETY: as above.
             Some((sg, outcome)) => unsafe { Sudog::finish(sg, outcome) },
         }
     }
@@ -347,9 +353,12 @@ impl<'a, T> Locked<'a, T> {
     #[inline(always)]
     pub(super) fn leave(self, ended: Ended) -> Ready {
         let mut this = ManuallyDrop::new(self);
-        let word = this.publish();
+        let word = if cfg!(gochan_bug = "word_published_late") { this.summary(this.cap()) } else { this.publish() };
         // SAFETY: published, and still locked.
         let ready = unsafe { ended.finish() };
+        if cfg!(gochan_bug = "word_published_late") {
+            this.publish();
+        }
         if this.is_plain() {
             // SAFETY: unlocked once, here or in `unlock`.
             unsafe { ManuallyDrop::drop(&mut this.state) };
@@ -386,7 +395,7 @@ impl<'a, T> Locked<'a, T> {
     /// Publishes the summary word (I11).
     #[inline]
     fn publish(&mut self) -> u64 {
-        self.state.busy = self.state.is_busy();
+        self.state.busy = self.state.is_busy() && !cfg!(gochan_bug = "quick_past_the_queue");
         self.state.publish(self.chan)
     }
 
@@ -476,12 +485,13 @@ impl<'a, T> Locked<'a, T> {
             // SAFETY: there is a value.
             let number = unsafe { self.take_value(room) };
             // A slot may be free now: a parked sender's value takes it.
-            return RecvNow::Got(number, if self.state.sendq.is_empty() { Ended::NOBODY } else { self.refill() });
+            let is_wanted = !self.state.sendq.is_empty() && !cfg!(gochan_bug = "slot_not_refilled");
+            return RecvNow::Got(number, if is_wanted { self.refill() } else { Ended::NOBODY });
         }
         if self.state.closed {
             return RecvNow::Closed;
         }
-        let sender = if nonblocking && !self.state.sendq.is_empty() {
+        let sender = if nonblocking && !cfg!(gochan_bug = "try_waits_for_a_task") && !self.state.sendq.is_empty() {
             self.state.sendq.dequeue_if(|sg| !sg.polled)
         } else {
             self.state.sendq.dequeue()

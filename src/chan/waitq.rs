@@ -193,7 +193,8 @@ impl WaitQ {
         // SAFETY: `sg` is alive by contract, the others because they are linked.
         unsafe {
             let mut next = self.first;
-            while !next.is_null() && (*next).arrival.get() < (*sg).arrival.get() {
+            let place = if cfg!(gochan_bug = "requeued_at_the_front") { 0 } else { (*sg).arrival.get() };
+            while !next.is_null() && (*next).arrival.get() < place {
                 next = (*next).next.get();
             }
             let prev = next.as_ref().map_or(self.last, |next| next.prev.get());
@@ -232,6 +233,7 @@ impl WaitQ {
             if (*sg).list.get() != self.list {
                 return false;
             }
+            let sg = if cfg!(gochan_bug = "wrong_sudog_removed") { self.first } else { sg };
             (*sg).list.set(List::None);
             let (prev, next) = ((*sg).prev.get(), (*sg).next.get());
             match prev.as_ref() {
@@ -256,7 +258,7 @@ impl WaitQ {
             // SAFETY: it is linked, so it is alive; we hold the lock (we have `&mut`), so the claim is ours to make.
             unsafe {
                 self.unlink(sg);
-                if Wait::claim((*sg).wait) {
+                if Wait::claim((*sg).wait) || cfg!(gochan_bug = "claim_after_consume") {
                     return Some(sg);
                 }
             }

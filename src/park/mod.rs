@@ -461,6 +461,7 @@ impl Wait {
         while word & PHASE != DONE {
             match self.word.compare_exchange(word, word | ASLEEP, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return None,
+                Err(_) if cfg!(gochan_bug = "sleeps_though_done") => return None,
                 Err(now) => word = now,
             }
         }
@@ -506,6 +507,10 @@ impl Wait {
         let claim_word = unsafe { &(*this).word };
         let mut word = claim_word.load(Ordering::Relaxed);
         while word & PHASE == PENDING {
+            if cfg!(gochan_bug = "select_claimed_twice") {
+                claim_word.store(word | CLAIMED, Ordering::Relaxed);
+                return true;
+            }
             // ASLEEP is kept; it may also appear between the two reads.
             match claim_word.compare_exchange(word, word | CLAIMED, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => return true,
@@ -550,7 +555,8 @@ impl Wait {
                 claim_word.store(done, Ordering::Release);
                 return Ready(Some(waiter));
             }
-            match claim_word.compare_exchange(word, done, Ordering::AcqRel, Ordering::Acquire) {
+            let order = if cfg!(gochan_bug = "done_is_relaxed") { Ordering::Relaxed } else { Ordering::AcqRel };
+            match claim_word.compare_exchange(word, done, order, Ordering::Acquire) {
                 Ok(_) => return Ready::NOBODY,
                 Err(now) => word = now,
             }
@@ -559,7 +565,7 @@ impl Wait {
 
     /// The same wait as `other`?
     pub(crate) fn is(this: *const Self, other: *const Self) -> bool {
-        std::ptr::eq(this, other)
+        std::ptr::eq(this, other) && !cfg!(gochan_bug = "select_meets_itself")
     }
 
     /// Could it be claimed at this moment? Others may claim a select the next.

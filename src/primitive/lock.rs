@@ -173,7 +173,8 @@ impl<T> DerefMut for Guard<'_, T> {
 impl<T> Drop for Guard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        self.lock.locked.store(false, Ordering::Release);
+        let order = if cfg!(gochan_bug = "lock_released_relaxed") { Ordering::Relaxed } else { Ordering::Release };
+        self.lock.locked.store(false, order);
     }
 }
 

@@ -155,7 +155,7 @@ unsafe fn unqueue(cases: &[Case<'_>], sgs: *const Sudog, wait: *const Wait) -> O
             }
         }
         // Nobody can claim the wait any more, and who had claimed it has ended it under a lock that we have held since.
-        let done = done.or_else(|| (*wait).done())?;
+        let done = if cfg!(gochan_bug = "end_missed_in_pass_3") { done? } else { done.or_else(|| (*wait).done())? };
         Some((done, (*sgs.add(usize::from(done.arm))).number.get()))
     }
 }
@@ -273,7 +273,7 @@ impl<'c> Selectgo<'c> {
         self.cases.len() <= INLINE
             && self.cases.iter().zip(&self.words).all(|(case, word)| match case.target {
                 Target::Never => true,
-                Target::Chan(chan) => chan.word() == *word,
+                Target::Chan(chan) => chan.word() == *word || cfg!(gochan_bug = "default_not_exact"),
                 Target::Timer(timer) => !timer.is_due(),
             })
     }

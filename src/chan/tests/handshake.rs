@@ -183,6 +183,20 @@ fn values_that_come_back_keep_their_order() {
     }
 }
 
+/// A select that has seen a word twice has seen a channel to which nothing has happened in between.
+#[test]
+fn every_section_changes_the_word() {
+    let chan = Hchan::makechan(0);
+    let mut words = vec![chan.word()];
+    chan.give_back(1, 7);
+    words.push(chan.word());
+    assert_eq!(recv(&chan, Patience::Try), Ok(7));
+    words.push(chan.word());
+    words.sort_unstable();
+    words.dedup();
+    assert_eq!(words.len(), 3, "a value came back and was received");
+}
+
 #[test]
 fn a_dropped_channel_drops_what_came_back() {
     let chan = Arc::new(Hchan::makechan(0));
