@@ -151,8 +151,7 @@ impl<T> State<T> {
     #[inline]
     fn publish_word(&self, chan: &Hchan<T>, word: u64) {
         // Only who has the lock writes the word.
-        let is_buffered = self.returned.is_empty() && self.litter.is_empty();
-        let step = if cfg!(gochan_bug = "version_stays_for_returned_values") && !is_buffered { 0 } else { 1 };
+        let step = u64::from(!cfg!(gochan_bug = "version_stays_for_returned_values") || self.returned.is_empty());
         let version = (chan.summary.load(Ordering::Relaxed) >> VERSION_SHIFT).wrapping_add(step) << VERSION_SHIFT;
         // Release: who reads the word has seen what happened before it was published, close above all.
         chan.summary.store(version | word, Ordering::Release);

@@ -259,19 +259,19 @@ fn default_meets_a_lazy_sender() {
         let (tx, rx) = bounded(0);
         let (_tx_b, b) = bounded::<i32>(0);
         let c = b.clone();
-        let sender = thread::spawn(move || {
+        let receiver = thread::spawn(move || {
             select! {
-                send(tx, 7) -> sent => sent.is_ok(),
-                recv(b) -> _ => panic!("nobody sends"),
-                default(EXPIRED) => false,
+                recv(rx) -> value => value.ok(),
+                recv(c) -> _ => panic!("nobody sends"),
+                default => None,
             }
         });
-        let got = select! {
-            recv(rx) -> value => value.ok(),
-            recv(c) -> _ => panic!("nobody sends"),
-            default => None,
+        let sent = select! {
+            send(tx, 7) -> sent => sent.is_ok(),
+            recv(b) -> _ => panic!("nobody sends"),
+            default(EXPIRED) => false,
         };
-        assert_eq!(sender.join().unwrap(), got == Some(7));
+        assert_eq!(sent, receiver.join().unwrap() == Some(7));
     });
 }
 

@@ -188,13 +188,17 @@ fn values_that_come_back_keep_their_order() {
 fn every_section_changes_the_word() {
     let chan = Hchan::makechan(0);
     let mut words = vec![chan.word()];
-    chan.give_back(1, 7);
-    words.push(chan.word());
-    assert_eq!(recv(&chan, Patience::Try), Ok(7));
-    words.push(chan.word());
+    for (number, value) in [(1, 7), (2, 8)] {
+        chan.give_back(number, value);
+        words.push(chan.word());
+    }
+    for value in [7, 8] {
+        assert_eq!(recv(&chan, Patience::Try), Ok(value));
+        words.push(chan.word());
+    }
     words.sort_unstable();
     words.dedup();
-    assert_eq!(words.len(), 3, "a value came back and was received");
+    assert_eq!(words.len(), 5, "two values came back and were received");
 }
 
 #[test]

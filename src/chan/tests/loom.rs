@@ -206,12 +206,14 @@ fn last_receiver_drop_takes_the_buffer_along() {
     model(|| {
         let (tx, rx) = bounded(1);
         tx.send(1).unwrap();
-        let receiver = thread::spawn(move || drop(rx));
-        if tx.is_closed() {
-            assert_eq!(tx.len(), 0);
-        }
-        receiver.join().unwrap();
-        assert_eq!(tx.len(), 0);
+        let looker = thread::spawn(move || {
+            if tx.is_closed() {
+                assert_eq!(tx.len(), 0);
+            }
+            tx
+        });
+        drop(rx);
+        assert_eq!(looker.join().unwrap().len(), 0);
     });
 }
 
@@ -221,7 +223,7 @@ fn drain_lets_a_sender_in() {
     model(|| {
         let c = chan(1);
         send(&c, 1, Patience::Try).unwrap();
-        let sender = with(&c, |c| {
+        let sender = with(&c, move |c| {
             send(c, 2, Patience::Forever).unwrap();
             c.len()
         });
@@ -250,17 +252,16 @@ fn try_recv_close() {
 fn try_recv_send_close() {
     model(|| {
         let (tx, rx) = bounded(1);
-        let sender = thread::spawn(move || {
-            tx.send(7).unwrap();
-            tx.close();
+        let receiver = thread::spawn(move || {
+            let received = rx.try_recv();
+            (received, rx)
         });
-        match rx.try_recv() {
-            Ok(7) => {}
-            Err(TryRecvError::Empty) => {
-                sender.join().unwrap();
-                assert_eq!(rx.try_recv(), Ok(7));
-            }
-            other => panic!("passed over a value: {other:?}"),
+        tx.send(7).unwrap();
+        tx.close();
+        match receiver.join().unwrap() {
+            (Ok(7), _) => {}
+            (Err(TryRecvError::Empty), rx) => assert_eq!(rx.try_recv(), Ok(7)),
+            (other, _) => panic!("passed over a value: {other:?}"),
         }
     });
 }
@@ -278,6 +279,27 @@ fn try_recv_after_own_send() {
         let mine = recv(&c, Patience::Try).unwrap();
         assert_eq!(mine + other.join().unwrap(), 3);
     });
+}
+
+/// Who receives a value has seen what its sender did before, whichever of them came first.
+#[test]
+fn a_send_is_seen_with_what_came_before() {
+    for cap in [0, 1] {
+        model(move || {
+            let c = chan(cap);
+            let cell = Arc::new(loom::cell::UnsafeCell::new(0));
+            let theirs = cell.clone();
+            let sender = with(&c, move |c| {
+                // SAFETY: nobody reads before the send.
+                theirs.with_mut(|n| unsafe { *n = 1 });
+                send(c, 7, Patience::Forever)
+            });
+            assert_eq!(recv(&c, Patience::Forever), Ok(7));
+            // SAFETY: the writer has sent.
+            assert_eq!(cell.with(|n| unsafe { *n }), 1);
+            sender.join().unwrap().unwrap();
+        });
+    }
 }
 
 /// A closed channel's refusal without the lock shows what was done before the close.
