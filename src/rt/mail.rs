@@ -247,7 +247,7 @@ impl Remote {
     }
 
     pub(super) fn is_lost(&self) -> bool {
-        self.is_lost.load(Ordering::Relaxed) && !cfg!(gochan_bug = "fresh_closure_in_an_inbox")
+        self.is_lost.load(Ordering::Relaxed)
     }
 
     pub(super) fn turn(&self) -> u32 {

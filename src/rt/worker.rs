@@ -355,6 +355,9 @@ impl Worker {
     }
 
     fn steal_from(&self, other: &Remote) -> Option<Work> {
+        if cfg!(gochan_bug = "fresh_closure_in_an_inbox") {
+            return None;
+        }
         // Half of it, in one piece: those who were started one after the other will have to do with each other.
         until_known(|| other.stealer.steal_batch_with_limit_and_pop(&self.fresh, usize::MAX)).or_else(|| {
             let is_lost = other.is_lost();
