@@ -320,6 +320,22 @@ fn stacks_of_those_who_wait() {
     assert_eq!((small.join().unwrap() + timed.join().unwrap(), awaits.join().unwrap()), (3, 4));
 }
 
+/// A handle keeps what is left of a runtime; its workers are not waited for.
+#[test]
+fn a_runtime_that_has_ended() {
+    let _alone = alone();
+    let workers = || debug::dump().workers.len();
+    let before = workers();
+    let runtime = rt::Runtime::builder().workers(3).build().unwrap();
+    let task = runtime.spawn(std::future::pending::<()>());
+    assert_eq!(workers(), before + 3);
+    assert!(runtime.shutdown_timeout(Duration::from_secs(60)));
+    let start = Instant::now();
+    assert_eq!(workers(), before);
+    assert!(start.elapsed() < Duration::from_secs(5));
+    assert!(task.join().unwrap_err().is_cancelled());
+}
+
 /// Values are handed on while stacks are asked for all the time: none is lost, no wake-up is taken for another.
 #[test]
 fn stacks_while_everybody_works() {

@@ -31,9 +31,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// So long an answer is waited for, of a worker that makes no turn meanwhile.
+/// So long an answer is waited for, of a worker that runs something and makes no turn meanwhile.
 const PATIENCE: Duration = Duration::from_millis(10);
-/// And of all that do.
+/// And of one that runs nothing: the system does not let it, or its thread has ended.
+const LOST: Duration = Duration::from_millis(200);
+/// And of all that make turns.
 const LONGEST: Duration = Duration::from_secs(10);
 /// Residents that are looked at in one turn: some 30 us, and some 500 with their stacks.
 const AT_A_TIME: usize = 256;
@@ -138,7 +140,8 @@ fn may_not_park() -> bool {
 /// Asks all workers of all runtimes. What they have not answered in time is not waited for. Who has moved meanwhile, or keeps
 /// his worker busy, may be listed twice; the first counts.
 pub(crate) fn census(with_stacks: bool) -> (Vec<Routine>, Vec<Seen>) {
-    let runtimes: Vec<Arc<Shared>> = lock(&RUNTIMES).iter().filter_map(Weak::upgrade).collect();
+    let runtimes: Vec<Arc<Shared>> =
+        lock(&RUNTIMES).iter().filter_map(Weak::upgrade).filter(|shared| !shared.has_ended()).collect();
     let workers: Vec<&'static Remote> = runtimes.iter().flat_map(|shared| shared.workers()).copied().collect();
     let census = Arc::new(Census {
         with_stacks,
@@ -163,7 +166,9 @@ pub(crate) fn census(with_stacks: bool) -> (Vec<Routine>, Vec<Seen>) {
     let start = Instant::now();
     loop {
         census.wait(Instant::now() + PATIENCE);
-        let is_stuck = |at: usize| workers[at].runs_since(turns[at]).is_some();
+        let is_lost =
+            |at: usize| start.elapsed() >= LOST && workers[at].turn() == turns[at] && !workers[at].is_asleep();
+        let is_stuck = |at: usize| workers[at].runs_since(turns[at]).is_some() || is_lost(at);
         let has_answered = |at: usize| census.answered[at].load(Ordering::Relaxed);
         if (0..workers.len()).all(|at| has_answered(at) || is_stuck(at)) || start.elapsed() >= LONGEST {
             break;

@@ -181,6 +181,11 @@ impl Shared {
         self.shut_down.load(Ordering::Relaxed)
     }
 
+    /// Have the threads of all its workers ended?
+    pub(super) fn has_ended(&self) -> bool {
+        self.alive.load(Ordering::Acquire) == 0
+    }
+
     pub(super) fn post_to_all(&self, mail: impl Fn() -> Mail) {
         for worker in &self.workers {
             worker.post(mail());
