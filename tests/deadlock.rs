@@ -61,6 +61,7 @@ found! {
     after_blocking_calls: "goroutine 1 [select (no cases)]:\n";
     after_alarms: "goroutine 1 [select (no cases)]:\n";
     after_many: "goroutine 1 [select (no cases)]:\n";
+    beside_reporters: "goroutine 1 [select (no cases)]:\n";
     after_a_thread: "goroutine 1 [chan receive]:\n";
     on_one_worker: "goroutine 1 [select (no cases)]:\n";
     on_many_workers: "goroutine 1 [select (no cases)]:\n";
@@ -90,6 +91,7 @@ ends! {
     a_task_that_a_thread_wakes
     another_runtime
     another_run
+    what_a_report_does
     what_a_pool_thread_keeps
 }
 

@@ -23,14 +23,17 @@ fn print(headline: &str, dump: &Dump) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// Starts a thread of ours, which takes no part in a deadlock.
-fn helper(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<Thread> {
-    let thread = thread::Builder::new().name(name.into()).spawn(move || {
+/// Makes of what a thread of ours does something that takes no part in a deadlock: nothing of the program's is called.
+fn helping(work: impl FnOnce() + Send + 'static) -> impl FnOnce() + Send + 'static {
+    move || {
         #[cfg(feature = "rt")]
         let _helper = crate::rt::deadlock::Helper::begin();
         work();
-    })?;
-    Ok(thread.thread().clone())
+    }
+}
+
+fn start(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<Thread> {
+    Ok(thread::Builder::new().name(name.into()).spawn(work)?.thread().clone())
 }
 
 /// Every panic is followed by a [`dump`] on stderr: who waits for whom may be why. What was done on a panic before is done first.
@@ -77,11 +80,11 @@ pub struct Watch {
 /// ```
 pub fn watch(after: Duration) -> Watch {
     let headline = format!("waiting for longer than {after:?}");
-    watch_with(after, move |dump| print(&headline, dump))
+    Watch::begin(|stop| helping(look(after, stop, move |dump| print(&headline, dump))))
 }
 
 /// As [`watch`], for a program that has a log of its own: `report` is called, on a thread of ours, with a dump of those who have
-/// waited too long since it last was.
+/// waited too long since it last was. What it does may wake somebody, so `rt::run` reports no deadlock as long as this lives.
 ///
 /// # Panics
 ///
@@ -98,12 +101,20 @@ pub fn watch(after: Duration) -> Watch {
 ///     }
 /// });
 /// ```
-pub fn watch_with(after: Duration, mut report: impl FnMut(&Dump) + Send + 'static) -> Watch {
-    let stop = Arc::new(AtomicBool::new(false));
-    let stopped = stop.clone();
-    let thread = helper("gochan-watch", move || {
+pub fn watch_with(after: Duration, report: impl FnMut(&Dump) + Send + 'static) -> Watch {
+    // What it does may wake somebody.
+    Watch::begin(|stop| look(after, stop, report))
+}
+
+/// Looks who has waited for too long, until it is to stop.
+fn look(
+    after: Duration,
+    stop: Arc<AtomicBool>,
+    mut report: impl FnMut(&Dump) + Send + 'static,
+) -> impl FnOnce() + Send + 'static {
+    move || {
         let mut known = HashSet::new();
-        while !stopped.load(Ordering::Relaxed) {
+        while !stop.load(Ordering::Relaxed) {
             let mut dump = dump();
             dump.routines.retain(|routine| is_late(routine, after));
             let late: HashSet<_> = dump.routines.iter().filter_map(wait_of).collect();
@@ -115,8 +126,15 @@ pub fn watch_with(after: Duration, mut report: impl FnMut(&Dump) + Send + 'stati
             }
             thread::park_timeout((after / 4).max(Duration::from_millis(1)));
         }
-    });
-    Watch { stop, thread: thread.expect("a thread that watches") }
+    }
+}
+
+impl Watch {
+    fn begin<W: FnOnce() + Send + 'static>(work: impl FnOnce(Arc<AtomicBool>) -> W) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = start("gochan-watch", work(stop.clone()));
+        Self { stop, thread: thread.expect("a thread that watches") }
+    }
 }
 
 /// Tells a wait from others at the same time.
@@ -164,7 +182,7 @@ pub fn on_signal(signal: i32) -> io::Result<()> {
 mod signals {
     //! A handler may do next to nothing, so it writes a byte to a socket that a thread reads.
 
-    use super::{dump, helper, print};
+    use super::{dump, helping, print, start};
     use std::io::{self, Read};
     use std::os::fd::{AsRawFd, IntoRawFd};
     use std::os::unix::net::UnixStream;
@@ -184,12 +202,13 @@ mod signals {
         let (mut read, write) = UnixStream::pair()?;
         // Should there be no room, a dump is due anyway.
         write.set_nonblocking(true)?;
-        helper("gochan-signal", move || {
+        let answer = helping(move || {
             let mut bytes = [0; 64];
             while read.read(&mut bytes).is_ok_and(|len| len > 0) {
                 print("who runs and who waits, as a signal asked", &dump());
             }
-        })?;
+        });
+        start("gochan-signal", answer)?;
         WRITE_END.store(write.as_raw_fd(), Ordering::Release);
         // Open for ever.
         let _ = write.into_raw_fd();

@@ -2,7 +2,7 @@
 //! others end by themselves and print `done`.
 
 use gochan::rt::{self, OnDeadlock, Runtime};
-use gochan::{Chan, Select, after, bounded, go, never, select};
+use gochan::{Chan, Select, after, bounded, debug, go, never, select};
 use std::future::pending;
 use std::mem::MaybeUninit;
 use std::panic::catch_unwind;
@@ -128,6 +128,12 @@ const STUCK: Programs = &[
             all.into_iter().for_each(|one| one.join().unwrap());
             select_nothing();
         });
+    }),
+    // Who only reports wakes nobody.
+    ("beside_reporters", || {
+        debug::on_signal(libc::SIGUSR1).unwrap();
+        let _watch = debug::watch(Duration::from_secs(3600));
+        rt::run(select_nothing);
     }),
     // Who was waited for ends, and nobody says so.
     ("after_a_thread", || {
@@ -271,6 +277,14 @@ const ENDS: Programs = &[
         });
         rt::run(move || rx.recv().unwrap());
         other.join().unwrap();
+    }),
+    // It is told by whoever looks after those who wait.
+    ("what_a_report_does", || {
+        rt::run(|| {
+            let (tx, rx) = bounded(0);
+            let _watch = debug::watch_with(LONG, move |_| _ = tx.try_send(()));
+            rx.recv().unwrap();
+        });
     }),
     // In a thread local of a thread that runs blocking calls: it ends, and that is the last sender.
     ("what_a_pool_thread_keeps", || {
