@@ -65,6 +65,7 @@ found! {
     after_a_thread: "goroutine 1 [chan receive]:\n";
     on_one_worker: "goroutine 1 [select (no cases)]:\n";
     on_many_workers: "goroutine 1 [select (no cases)]:\n";
+    of_many: "1001 in groups\n", "1000 ", "[select (no cases)]";
     in_two_runtimes: "goroutine 1 [select (no cases)]:\n", "goroutine 2 [join]:\n", "goroutine 17 [select (no cases)]:\n";
 }
 

@@ -14,13 +14,14 @@ use std::time::Duration;
 /// Of more than so many the groups are shown.
 const MOST: usize = 100;
 
-fn print(headline: &str, dump: &Dump) {
+/// Writes to stderr who runs and who waits, in groups if they are many.
+pub(crate) fn print(headline: &str, dump: &Dump) {
     let text = match dump.routines.len() {
-        0..=MOST => format!("{headline}\n\n{dump}"),
-        many => format!("{headline}: {many} in groups\n\n{}", dump.grouped()),
+        0..=MOST => dump.to_string(),
+        many => format!("{many} in groups\n\n{}", dump.grouped()),
     };
     // Where stderr is closed there is nobody to be told.
-    let _ = io::stderr().lock().write_all(text.as_bytes());
+    let _ = writeln!(io::stderr().lock(), "{headline}\n\n{}", text.trim_end());
 }
 
 /// Makes of what a thread of ours does something that takes no part in a deadlock: nothing of the program's is called.

@@ -36,10 +36,11 @@ use super::join::{JoinError, JoinHandle};
 use super::mail::Remote;
 use super::runtime::Shared;
 use super::unblock;
+use crate::debug;
 use crate::park::{Alarm, Reason, scheduler};
 use std::panic::Location;
 use std::process;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -192,7 +193,10 @@ impl Look {
 
     /// Nothing has happened since this look for as long as it takes to say that all are asleep. Are they?
     fn is_deadlock(&self) -> bool {
-        let Some(threads) = threads() else { return false };
+        // Whatever a thread did before it ended, and so was not counted, is seen in the look behind this.
+        let threads = threads();
+        fence(Ordering::SeqCst);
+        let Some(threads) = threads else { return false };
         let sleepers = self.sleepers();
         if threads == sleepers || cfg!(gochan_bug = "foreign_threads_ignored") {
             return *self == Self::take();
@@ -242,7 +246,7 @@ pub(super) fn join_main<T: Send + 'static>(
         let look = is_idle.then(Look::take);
         let is_still_idle = is_idle && look == before;
         if is_still_idle && look.as_ref().is_some_and(Look::is_deadlock) {
-            eprintln!("fatal error: {VERDICT}\n\n{}", crate::debug::dump().to_string().trim_end());
+            debug::print(&format!("fatal error: {VERDICT}"), &debug::dump());
             match policy {
                 OnDeadlock::Exit => process::exit(2),
                 OnDeadlock::Report => break,

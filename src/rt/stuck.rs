@@ -7,6 +7,7 @@ use super::census::name_of;
 use super::mail::Remote;
 use crate::debug::{Kind, Worker};
 use std::fmt;
+use std::io::{self, Write};
 use std::time::Duration;
 
 /// `GOCHAN_STUCK`, in seconds.
@@ -21,7 +22,9 @@ pub(super) fn report(worker: &Remote, index: usize, turn: u32, since: Duration) 
     if let (Some((kind, id)), Some(at)) = (seen.busy_with, seen.busy_with_spawned_at) {
         let (name, ms) = (name_of(id), since.as_millis());
         let name = name.map_or_else(String::new, |name| format!(" {name:?}"));
-        eprintln!(
+        // Where stderr is closed there is nobody to be told.
+        let _ = writeln!(
+            io::stderr().lock(),
             "worker {index} has been at one thing for {ms} ms: {kind} {id}{name}\n    created at {at}\n    {}",
             Kept(&seen)
         );

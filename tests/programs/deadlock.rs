@@ -156,7 +156,13 @@ const STUCK: Programs = &[
     ("on_many_workers", || {
         let runtime = Runtime::builder().workers(8).on_deadlock(OnDeadlock::Panic).build().unwrap();
         runtime.run(|| {
-            (0..100).for_each(|_| drop(go(select_nothing)));
+            (0..50).for_each(|_| drop(go(select_nothing)));
+            select_nothing();
+        });
+    }),
+    ("of_many", || {
+        rt::run(|| {
+            (0..1000).for_each(|_| drop(go(select_nothing)));
             select_nothing();
         });
     }),
