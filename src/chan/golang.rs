@@ -2,6 +2,7 @@
 
 use super::hchan::{Patience, Refusal};
 use super::{Iter, Receiver, Sender, TryRecvError, TrySendError, bounded};
+use crate::park::Ready;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::mem::MaybeUninit;
@@ -79,11 +80,12 @@ impl<T> Chan<T> {
     /// ```
     #[track_caller]
     pub fn send(&self, value: T) {
+        let mut owed = Ready::NOBODY;
         // SAFETY: the value is ours, and forgotten if it has been moved out.
-        match unsafe { self.sender.transmit(&raw const value, Patience::Forever, Location::caller()) } {
-            Ok(ready) => {
+        match unsafe { self.sender.transmit(&raw const value, Patience::Forever, Location::caller(), &mut owed) } {
+            Ok(()) => {
                 std::mem::forget(value);
-                ready.fire();
+                owed.fire();
             }
             Err(_) => {
                 // Not while unwinding: its drop may panic too.
@@ -110,11 +112,12 @@ impl<T> Chan<T> {
     /// ```
     #[track_caller]
     pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
+        let mut owed = Ready::NOBODY;
         // SAFETY: the value is ours, and forgotten if it has been moved out.
-        match unsafe { self.sender.transmit(&raw const value, Patience::Try, Location::caller()) } {
-            Ok(ready) => {
+        match unsafe { self.sender.transmit(&raw const value, Patience::Try, Location::caller(), &mut owed) } {
+            Ok(()) => {
                 std::mem::forget(value);
-                ready.fire();
+                owed.fire();
                 Ok(())
             }
             Err(Refusal::Blocked) => Err(TrySendError::Full(value)),

@@ -31,14 +31,13 @@
 use super::registry;
 use super::returned::Returned;
 use super::ring::{Block, Ring};
-use super::section::{
-    Batch, CLOSED, Ended, LEN_MAX, LEN_SHIFT, LastUse, Locked, READABLE, RecvNow, SendNow, State, WRITABLE,
-};
+use super::section::{Batch, CLOSED, LEN_MAX, LEN_SHIFT, LastUse, Locked, READABLE, RecvNow, SendNow, State, WRITABLE};
 use super::waitq::Sudog;
 use crate::debug::{Channel, See, Use};
 use crate::park::{self, Done, Outcome, Ready, Reason, Spin, Wait};
 use crate::primitive::{AtomicBool, AtomicU64, AtomicUsize, Lock, Ordering, is_over};
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::ptr;
 use std::time::{Duration, Instant};
@@ -60,12 +59,17 @@ pub(crate) enum Patience {
 impl Patience {
     /// The deadline of a wait that begins now; a moment beyond the clock's range is none. Nor has a try one: if it
     /// waits at all, it waits for an end that is certain.
-    pub(crate) fn deadline(self) -> Option<Instant> {
-        match self {
-            Self::Try => None,
-            Self::For(duration) => Instant::now().checked_add(duration),
+    #[inline]
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        #[cold]
+        #[inline(never)]
+        fn from_now(duration: Duration) -> Option<Instant> {
+            Instant::now().checked_add(duration)
+        }
+        match *self {
+            Self::Try | Self::Forever => None,
+            Self::For(duration) => from_now(duration),
             Self::Until(deadline) => Some(deadline),
-            Self::Forever => None,
         }
     }
 }
@@ -86,6 +90,25 @@ pub(crate) enum Refusal {
     Closed,
 }
 
+/// What becomes of an operation whose wait has ended so. A waker's panic, if there is one, is raised here where nothing else
+/// comes of it.
+#[inline(always)]
+fn result(outcome: Option<Outcome>, owed: &mut Ready) -> Result<(), Refusal> {
+    if let Some(Outcome::Completed) = outcome {
+        return Ok(());
+    }
+    owed.take().fire();
+    Err(if outcome.is_some() { Refusal::Closed } else { Refusal::Blocked })
+}
+
+/// Fires the wake-up that is owed before a wait. False if a waker has panicked: that is to be raised behind the wait.
+#[cold]
+#[inline(never)]
+fn fire_first(ready: Ready, panic: &mut Ready) -> bool {
+    *panic = ready.try_fire();
+    panic.is_nobody()
+}
+
 /// A wait in one place: the sudog and the word that ends it side by side, in one cache line.
 #[repr(C, align(64))]
 struct Plain {
@@ -94,28 +117,33 @@ struct Plain {
 }
 
 impl Plain {
+    /// Of whoever runs here, once it [begins](Wait::begin_of_caller), which it does where it stays: moving it about costs as much as
+    /// making it.
+    #[inline(always)]
     fn new(reason: Reason, at: &'static Location<'static>) -> Self {
-        Self { sg: Sudog::new(ptr::null(), 0, ptr::null_mut()), wait: Wait::of_caller(reason, at) }
+        Self { sg: Sudog::new(ptr::null(), 0, ptr::null_mut()), wait: Wait::new(reason, at) }
     }
 
     /// The sudog, ready to be queued. From here on it is reached by this pointer only.
+    #[inline(always)]
     fn sudog(&mut self, elem: *mut ()) -> *const Sudog {
+        self.wait.begin_of_caller();
         self.sg.put(&raw const self.wait, elem);
         &raw const self.sg
     }
 }
 
-/// The channel.
+/// The channel. What every operation touches comes first.
 #[repr(C)]
 pub(crate) struct Hchan<T> {
     pub(super) summary: AtomicU64,
     pub(super) cap: usize,
+    /// Somebody has slept here, or given it a name: the registry knows this channel.
+    registered: AtomicBool,
     pub(super) lock: Lock<State<T>>,
     pub(super) senders: AtomicUsize,
     pub(super) receivers: AtomicUsize,
     pub(super) spin: Spin,
-    /// Somebody has slept here, or given it a name: the registry knows this channel.
-    registered: AtomicBool,
     made_at: &'static Location<'static>,
 }
 
@@ -174,8 +202,8 @@ impl<T> Hchan<T> {
         self.word() & CLOSED != 0
     }
 
-    /// Sends the value behind `elem`, waiting as long as `patience` says. The caller fires the wake-up once it has
-    /// forgotten the value: should a waker panic, the value is gone for good.
+    /// Sends the value behind `elem`, waiting as long as `patience` says. The caller fires the wake-up that is then `owed` once
+    /// it has forgotten the value: should a waker panic, the value is gone for good.
     ///
     /// # Errors
     /// The refusal; the value is then still the caller's, as it is if this unwinds.
@@ -188,7 +216,8 @@ impl<T> Hchan<T> {
         elem: *mut T,
         patience: Patience,
         at: &'static Location<'static>,
-    ) -> Result<Ready, Refusal> {
+        owed: &mut Ready,
+    ) -> Result<(), Refusal> {
         // Refusal without the lock. The word is what some locked section left behind, and all of it is from one moment:
         // the channel was then closed, or open with no slot and no receiver. That moment is not before this call began
         // as far as this thread can tell, since whatever it has seen happen was published before; so we refuse as of
@@ -204,35 +233,51 @@ impl<T> Hchan<T> {
         } else if self.cap != UNBOUNDED {
             park::spend();
         }
+        let mut state = self.lock.lock();
+        // SAFETY: the value is the caller's to give away.
+        if unsafe { state.push_quickly(self, elem) } {
+            return Ok(());
+        }
+        let c = Locked::of(self, state);
+        // From here, since what lies on the stack of a goroutine that waits is loaded when it goes on: no frame between.
+        if !matches!(patience, Patience::Try) && c.send_must_wait() {
+            // SAFETY: the caller's contract.
+            return unsafe { Self::park_sender(c, elem, patience, at, owed) };
+        }
         // SAFETY: the caller's contract.
-        unsafe { self.chansend_locked(elem, patience, at) }
+        unsafe { Self::chansend_locked(c, elem, patience, at, owed) }
     }
 
     #[inline(never)]
     unsafe fn chansend_locked(
-        &self,
+        mut c: Locked<'_, T>,
         elem: *mut T,
         patience: Patience,
         at: &'static Location<'static>,
-    ) -> Result<Ready, Refusal> {
-        let mut state = self.lock.lock();
-        // SAFETY: the value is the caller's to give away.
-        if unsafe { state.push_quickly(self, elem) } {
-            return Ok(Ready::NOBODY);
+        owed: &mut Ready,
+    ) -> Result<(), Refusal> {
+        if !c.closed {
+            if let Some(sg) = c.recvq.dequeue() {
+                c.last_send = Some(LastUse::here(at));
+                // SAFETY: dequeued, so claimed and unlinked; the value is the caller's to give away.
+                *owed = unsafe { c.hand_to_and_leave(sg, elem) };
+                return Ok(());
+            }
         }
         // SAFETY: the caller's contract.
-        unsafe { self.chansend_slow(Locked::of(self, state), elem, patience, at) }
+        unsafe { Self::chansend_slow(c, elem, patience, at, owed) }
     }
 
     #[cold]
     #[inline(never)]
-    unsafe fn chansend_slow<'a>(
-        &'a self,
-        mut c: Locked<'a, T>,
+    unsafe fn chansend_slow(
+        mut c: Locked<'_, T>,
         elem: *mut T,
         patience: Patience,
         at: &'static Location<'static>,
-    ) -> Result<Ready, Refusal> {
+        owed: &mut Ready,
+    ) -> Result<(), Refusal> {
+        let this = c.chan();
         let mut spare = None;
         loop {
             // SAFETY: the value is the caller's to give away.
@@ -241,7 +286,8 @@ impl<T> Hchan<T> {
                     if ended.is_somebody() {
                         c.last_send = Some(LastUse::here(at));
                     }
-                    return Ok(c.leave(ended));
+                    *owed = c.leave(ended);
+                    return Ok(());
                 }
                 SendNow::Closed => return Err(Refusal::Closed),
                 SendNow::NoBlock(cap) => {
@@ -249,39 +295,36 @@ impl<T> Hchan<T> {
                     spare = Some(Block::new(cap));
                 }
                 // Between two sections of somebody who freed many slots: those who came first go first.
-                SendNow::Crowded => self.settle_and_leave(c, Batch::new()),
+                SendNow::Crowded => this.settle_and_leave(c, Batch::new()),
                 SendNow::Full if matches!(patience, Patience::Try) => return Err(Refusal::Blocked),
                 // SAFETY: the caller's contract.
-                SendNow::Full => return unsafe { self.park_sender(c, elem, patience, at) },
+                SendNow::Full => return unsafe { Self::park_sender(c, elem, patience, at, owed) },
             }
-            c = self.lock();
+            c = this.lock();
         }
     }
 
-    #[cold]
+    /// Waits for a receiver, or for a slot.
+    #[inline(never)]
     unsafe fn park_sender(
-        &self,
-        mut c: Locked<'_, T>,
+        c: Locked<'_, T>,
         elem: *mut T,
         patience: Patience,
         at: &'static Location<'static>,
-    ) -> Result<Ready, Refusal> {
+        owed: &mut Ready,
+    ) -> Result<(), Refusal> {
         let plain = &mut Plain::new(Reason::ChanSend, at);
         // SAFETY: `plain` stays in this frame until `park` has returned.
-        let (outcome, panic) = unsafe {
+        let outcome = unsafe {
             let sg = plain.sudog(elem.cast());
-            c.queue_sender(sg);
-            self.park(c.leave(Ended::NOBODY), sg, patience)
+            let this = c.chan();
+            this.park(c.queue_sender_and_leave(sg), sg, patience, owed)
         };
-        if let Some(Outcome::Completed) = outcome {
-            return Ok(panic);
-        }
-        panic.fire();
-        Err(if outcome.is_some() { Refusal::Closed } else { Refusal::Blocked })
+        result(outcome, owed)
     }
 
-    /// Receives a value into `room`, waiting as long as `patience` says. The caller fires the wake-up once it has taken
-    /// the value: should a waker panic, the value is dropped with the caller's frame.
+    /// Receives a value into `room`, waiting as long as `patience` says. The caller fires the wake-up that is then `owed` once it
+    /// has taken the value: should a waker panic, the value is dropped with the caller's frame.
     ///
     /// # Errors
     /// The refusal; `room` is then uninitialised, as it is if this unwinds.
@@ -294,7 +337,8 @@ impl<T> Hchan<T> {
         room: *mut T,
         patience: Patience,
         at: &'static Location<'static>,
-    ) -> Result<Ready, Refusal> {
+        owed: &mut Ready,
+    ) -> Result<(), Refusal> {
         // Refusal without the lock, as in `chansend`: one word, so "closed" and "nothing to receive" are of one moment.
         // Closed and empty is for good - after close only a value that a cancelled receive gives back can appear, and
         // that is as if it had come a moment later - so a blocking receive may take it from here too.
@@ -316,95 +360,131 @@ impl<T> Hchan<T> {
         if let Some(block) = unsafe { state.pop_quickly(self, room) } {
             drop(state);
             drop(block);
-            return Ok(Ready::NOBODY);
+            return Ok(());
+        }
+        let c = Locked::of(self, state);
+        if !matches!(patience, Patience::Try) && c.recv_must_wait() {
+            // SAFETY: the caller's contract.
+            return unsafe { Self::park_receiver(c, room, patience, at, owed) };
         }
         // SAFETY: the caller's contract.
-        unsafe { self.chanrecv_slow(Locked::of(self, state), room, patience, at) }
+        unsafe { Self::chanrecv_locked(c, room, patience, at, owed) }
     }
 
-    #[cold]
     #[inline(never)]
-    unsafe fn chanrecv_slow<'a>(
-        &'a self,
-        mut c: Locked<'a, T>,
+    unsafe fn chanrecv_locked(
+        mut c: Locked<'_, T>,
         room: *mut T,
         patience: Patience,
         at: &'static Location<'static>,
-    ) -> Result<Ready, Refusal> {
+        owed: &mut Ready,
+    ) -> Result<(), Refusal> {
+        if let Some(sg) = c.dequeue_sure_sender() {
+            c.last_receive = Some(LastUse::here(at));
+            // SAFETY: dequeued, so claimed and unlinked, and nothing is in hand; the room is the caller's.
+            *owed = unsafe { c.take_from_and_leave(sg, room) };
+            return Ok(());
+        }
+        let this = c.chan();
+        let nonblocking = matches!(patience, Patience::Try);
         loop {
             // SAFETY: the room is the caller's.
-            let sender = match unsafe { c.recv_now(room, matches!(patience, Patience::Try)) } {
+            match unsafe { c.recv_now(room, nonblocking) } {
                 RecvNow::Got(_, ended) => {
                     if ended.is_somebody() {
                         c.last_receive = Some(LastUse::here(at));
                     }
-                    return Ok(c.leave(ended));
+                    *owed = c.leave(ended);
+                    return Ok(());
                 }
                 RecvNow::Closed => return Err(Refusal::Closed),
-                RecvNow::Empty if matches!(patience, Patience::Try) => return Err(Refusal::Blocked),
-                RecvNow::Empty => None,
-                RecvNow::Lazy(sender) => Some(sender),
-            };
-            // SAFETY: the room is the caller's; the sender was claimed and unlinked in this section.
-            let (outcome, panic) = unsafe { self.park_receiver(c, room, sender, patience, at) };
-            if let Some(Outcome::Completed) = outcome {
-                return Ok(panic);
+                RecvNow::Empty if nonblocking => return Err(Refusal::Blocked),
+                // SAFETY: the caller's contract.
+                RecvNow::Empty => return unsafe { Self::park_receiver(c, room, patience, at, owed) },
+                // SAFETY: the caller's contract; the sender was claimed and unlinked in this section.
+                RecvNow::Lazy(sender) => match unsafe { Self::park_paired(c, room, sender, patience, at, owed) } {
+                    Some(Outcome::Retry) => owed.take().fire(),
+                    outcome => return result(outcome, owed),
+                },
             }
-            panic.fire();
-            match outcome {
-                Some(Outcome::Retry) => c = self.lock(),
-                Some(_) => return Err(Refusal::Closed),
-                None => return Err(Refusal::Blocked),
-            }
+            c = this.lock();
         }
     }
 
-    /// Waits for a value, or for the value of a `sender` that has none yet. A try waits for nothing else, and is told
-    /// to retry if nothing comes of it.
-    #[cold]
+    /// Waits for a value.
+    #[inline(never)]
     unsafe fn park_receiver(
-        &self,
-        mut c: Locked<'_, T>,
+        c: Locked<'_, T>,
         room: *mut T,
-        sender: Option<*const Sudog>,
         patience: Patience,
         at: &'static Location<'static>,
-    ) -> (Option<Outcome>, Ready) {
+        owed: &mut Ready,
+    ) -> Result<(), Refusal> {
+        let plain = &mut Plain::new(Reason::ChanReceive, at);
+        // SAFETY: `plain` stays in this frame until `park` has returned.
+        let outcome = unsafe {
+            let sg = plain.sudog(room.cast());
+            let this = c.chan();
+            this.park(c.queue_receiver_and_leave(sg), sg, patience, owed)
+        };
+        result(outcome, owed)
+    }
+
+    /// Waits for the value of a `sender` that has none yet, or for any. A try waits for nothing else, and is told to retry if
+    /// nothing comes of it.
+    #[cold]
+    unsafe fn park_paired(
+        mut c: Locked<'_, T>,
+        room: *mut T,
+        sender: *const Sudog,
+        patience: Patience,
+        at: &'static Location<'static>,
+        owed: &mut Ready,
+    ) -> Option<Outcome> {
         let plain = &mut Plain::new(Reason::ChanReceive, at);
         // Whoever has no time to wait waits for a value that is being evaluated all the same.
-        let patience = if sender.is_some() && patience.is_over() { Patience::Try } else { patience };
+        let patience = if patience.is_over() { Patience::Try } else { patience };
         plain.sg.nonblocking = matches!(patience, Patience::Try);
         // SAFETY: `plain` stays in this frame until `park` has returned. The sender was claimed in this section.
         unsafe {
             let sg = plain.sudog(room.cast());
-            let ended = match sender {
-                None => {
-                    c.queue_receiver(sg);
-                    Ended::NOBODY
-                }
-                Some(sender) => c.pair_arriving(sg, sender),
-            };
-            self.park(c.leave(ended), sg, patience)
+            let (this, ended) = (c.chan(), c.pair_arriving(sg, sender));
+            this.park(c.leave(ended), sg, patience, owed)
         }
     }
 
-    /// gopark of a plain wait that is queued: fires what is owed, waits, and withdraws when the time is over. `None`:
-    /// nothing has happened. A waker that panics ends the waiting; the panic is raised by firing the second result.
+    /// gopark of a plain wait that is queued: fires what the section owes, waits, and withdraws when the time is over. `None`:
+    /// nothing has happened. A waker that panics ends the waiting; the panic is raised by firing what is then `owed`.
     ///
     /// # Safety
     /// `sg` and its wait belong to the caller and are queued on this channel. When this returns, they are not.
-    unsafe fn park(&self, owed: Ready, sg: *const Sudog, patience: Patience) -> (Option<Outcome>, Ready) {
-        let panic = owed.try_fire();
+    #[inline(always)]
+    unsafe fn park(&self, ready: Ready, sg: *const Sudog, patience: Patience, owed: &mut Ready) -> Option<Outcome> {
+        let ready = ManuallyDrop::new(ready);
         // SAFETY: the caller's contract.
         unsafe {
-            let done = if panic.is_nobody() {
-                (*(*sg).wait()).park(patience.deadline(), &self.spin, || self.register())
-            } else {
-                None
-            };
-            let done = done.or_else(|| self.withdraw(sg));
+            if !ready.is_nobody() && !fire_first(ManuallyDrop::into_inner(ready), owed) {
+                return self.give_up(sg);
+            }
+            match (*(*sg).wait()).park(patience.deadline(), &self.spin, || self.register()) {
+                Some(done) => Some(done.outcome),
+                None => self.give_up(sg),
+            }
+        }
+    }
+
+    /// The time of a plain wait is over: how it ended, if it has.
+    ///
+    /// # Safety
+    /// As for [`park`](Self::park).
+    #[cold]
+    #[inline(never)]
+    unsafe fn give_up(&self, sg: *const Sudog) -> Option<Outcome> {
+        // SAFETY: the caller's contract.
+        unsafe {
+            let done = self.withdraw(sg);
             (*(*sg).wait()).over();
-            (done.map(|done| done.outcome), panic)
+            done.map(|done| done.outcome)
         }
     }
 
@@ -517,8 +597,17 @@ impl<T> Hchan<T> {
     }
 
     /// Somebody is about to sleep here: from now on the channel can be looked at.
+    #[inline]
     pub(super) fn register(&self) {
-        if !self.registered.load(Ordering::Relaxed) && !self.registered.swap(true, Ordering::Relaxed) {
+        if !self.registered.load(Ordering::Relaxed) {
+            self.register_first();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn register_first(&self) {
+        if !self.registered.swap(true, Ordering::Relaxed) {
             registry::enter(self);
         }
     }

@@ -490,7 +490,9 @@ unsafe fn fire_beside<T>(ready: Ready, value: *mut T) {
             std::mem::forget(second);
         }
     }
-    let beside = Beside(value);
-    ready.fire();
-    std::mem::forget(beside);
+    if !ready.is_nobody() {
+        let beside = Beside(value);
+        ready.fire();
+        std::mem::forget(beside);
+    }
 }

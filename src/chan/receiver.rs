@@ -3,7 +3,7 @@
 use super::hchan::{Patience, Refusal};
 use super::{Drain, Flavor, Iter, Receiver, RecvError, RecvTimeoutError, TryIter, TryRecvError, WeakReceiver};
 use super::{fire_beside, nobody_comes};
-use crate::park::Reason;
+use crate::park::{Ready, Reason};
 use std::mem::MaybeUninit;
 use std::panic::Location;
 use std::time::{Duration, Instant};
@@ -146,10 +146,11 @@ impl<T> Receiver<T> {
                 return Ok(());
             }
         };
+        let mut owed = Ready::NOBODY;
         // SAFETY: the room may be written, and holds a value if this succeeds.
         unsafe {
-            let ready = chan.chanrecv(room.as_mut_ptr(), patience, at)?;
-            fire_beside(ready, room.as_mut_ptr());
+            chan.chanrecv(room.as_mut_ptr(), patience, at, &mut owed)?;
+            fire_beside(owed, room.as_mut_ptr());
         }
         Ok(())
     }

@@ -105,10 +105,11 @@ impl<T> Drop for Block<T> {
 }
 
 /// A FIFO of values in blocks.
+#[repr(C)]
 pub(super) struct Ring<T> {
+    len: usize,
     head: Option<NonNull<Header>>,
     tail: Option<NonNull<Header>>,
-    len: usize,
     _values: PhantomData<T>,
 }
 

@@ -27,6 +27,7 @@ pub(super) const LEN_SHIFT: u32 = 3;
 /// So many values, or more.
 pub(super) const LEN_MAX: u64 = (1 << (VERSION_SHIFT - LEN_SHIFT)) - 1;
 const VERSION_SHIFT: u32 = 32;
+const VERSIONLESS: u64 = (1 << VERSION_SHIFT) - 1;
 
 /// What the lock protects. What every operation touches comes first: it shares two cache lines with the lock.
 #[repr(C)]
@@ -44,14 +45,14 @@ pub(super) struct State<T> {
     arrivals: u64,
     pub(super) recvq: WaitQ,
     pub(super) sendq: WaitQ,
-    pub(super) watchers: WaitQ,
     /// Values that came back.
     pub(super) returned: Returned<T>,
+    pub(super) watchers: WaitQ,
+    litter: Litter<T>,
     /// Receivers that were claimed by a sender without a value; each knows its ticket.
     pub(super) pairs: WaitQ,
     /// Counts pairs.
     tickets: u64,
-    litter: Litter<T>,
     /// The last of those who had to wait, or met somebody who did.
     pub(super) last_send: Option<LastUse>,
     pub(super) last_receive: Option<LastUse>,
@@ -96,16 +97,20 @@ impl<T> State<T> {
         }
     }
 
+    #[inline]
     pub(super) fn has_slot(&self, cap: usize) -> bool {
         self.buf.len() + self.reserved < cap
     }
 
+    #[inline]
     pub(super) fn has_value(&self) -> bool {
-        self.buf.len() > 0 || !self.returned.is_empty()
+        (self.buf.len() > 0) | !self.returned.is_empty()
     }
 
+    /// Without branches, as the summary: what they would be taken by changes from one section to the next.
+    #[inline]
     fn is_busy(&self) -> bool {
-        !(self.recvq.is_empty() && self.sendq.is_empty() && self.watchers.is_empty() && self.returned.is_empty())
+        !(self.recvq.is_empty() & self.sendq.is_empty() & self.watchers.is_empty() & self.returned.is_empty())
     }
 
     /// chansend where nobody waits and there is room: a section of its own, small enough to be inlined.
@@ -157,6 +162,16 @@ impl<T> State<T> {
         chan.summary.store(version | word, Ordering::Release);
     }
 
+    /// Publishes the word as it was, but for these bits.
+    #[inline]
+    fn publish_change(&self, chan: &Hchan<T>, set: u64, clear: u64) -> u64 {
+        let word = chan.summary.load(Ordering::Relaxed).wrapping_add(1 << VERSION_SHIFT) & !clear | set;
+        debug_assert_eq!(word & VERSIONLESS, self.summary(chan.cap), "a word that does not say what there is");
+        // As in `publish_word`.
+        chan.summary.store(word, Ordering::Release);
+        word
+    }
+
     /// [`summary`](Self::summary) where nobody is queued and nothing has come back.
     #[inline]
     fn quick_summary(&self, cap: usize) -> u64 {
@@ -171,7 +186,7 @@ impl<T> State<T> {
     pub(super) fn publish_news(&mut self, chan: &Hchan<T>) {
         self.busy = self.is_busy();
         let (word, old) = (self.summary(chan.cap), chan.summary.load(Ordering::Relaxed));
-        if word != old & ((1 << VERSION_SHIFT) - 1) {
+        if word != old & VERSIONLESS {
             self.publish(chan);
         }
     }
@@ -205,16 +220,11 @@ impl<T> State<T> {
 
     #[inline]
     pub(super) fn summary(&self, cap: usize) -> u64 {
-        let mut word = (self.buf.len() as u64).min(LEN_MAX) << LEN_SHIFT;
-        if self.has_value() || (!self.closed && self.sendq.has_prompt()) {
-            word |= READABLE;
-        }
-        if self.closed {
-            word |= CLOSED;
-        } else if self.has_slot(cap) || !self.recvq.is_empty() {
-            word |= WRITABLE;
-        }
-        word
+        let readable = self.has_value() | (!self.closed & self.sendq.has_prompt());
+        let writable = !self.closed & (self.has_slot(cap) | !self.recvq.is_empty());
+        let flag = |is_set: bool, flag: u64| u64::from(is_set) * flag;
+        let flags = flag(readable, READABLE) | flag(writable, WRITABLE) | flag(self.closed, CLOSED);
+        (self.buf.len() as u64).min(LEN_MAX) << LEN_SHIFT | flags
     }
 }
 
@@ -363,7 +373,69 @@ impl<'a, T> Locked<'a, T> {
             unsafe { ManuallyDrop::drop(&mut this.state) };
             return ready;
         }
-        ready.and(this.unlock(word))
+        ready.and(ManuallyDrop::into_inner(this).unlock(word))
+    }
+
+    /// As [`leave`](Self::leave), for a section that has changed these bits of the word at most, and freed nothing.
+    #[inline(always)]
+    fn leave_changed(self, ended: Ended, set: u64, clear: u64) -> Ready {
+        let mut this = ManuallyDrop::new(self);
+        this.state.busy = this.state.is_busy();
+        let word = this.state.publish_change(this.chan, set, clear);
+        // SAFETY: published, and still locked.
+        let ready = unsafe { ended.finish() };
+        if this.state.watchers.is_empty() {
+            // SAFETY: unlocked once, here or in `unlock`.
+            unsafe { ManuallyDrop::drop(&mut this.state) };
+            return ready;
+        }
+        ready.and(ManuallyDrop::into_inner(this).unlock(word))
+    }
+
+    /// The last step of a section: hands a value to a receiver. As [`hand_to`](Self::hand_to) and [`leave`](Self::leave).
+    ///
+    /// # Safety
+    /// As for [`hand_to`](Self::hand_to).
+    #[inline(always)]
+    pub(super) unsafe fn hand_to_and_leave(mut self, sg: *const Sudog, elem: *const T) -> Ready {
+        // SAFETY: the caller's contract.
+        let ended = unsafe { self.hand_to(sg, elem) };
+        let writable = self.state.has_slot(self.chan.cap) | !self.state.recvq.is_empty();
+        self.leave_changed(ended, 0, if writable { 0 } else { WRITABLE })
+    }
+
+    /// The last step of a section: takes the value of a sender. As [`take_from`](Self::take_from) and [`leave`](Self::leave).
+    ///
+    /// # Safety
+    /// As for [`take_from`](Self::take_from); nothing is in hand.
+    #[inline(always)]
+    pub(super) unsafe fn take_from_and_leave(mut self, sg: *const Sudog, room: *mut T) -> Ready {
+        // SAFETY: the caller's contract.
+        let ended = unsafe { self.take_from(sg, room) };
+        let readable = self.state.sendq.has_prompt();
+        self.leave_changed(ended, 0, if readable { 0 } else { READABLE })
+    }
+
+    /// The last step of a section: queues a sender with a value.
+    ///
+    /// # Safety
+    /// As for [`queue_sender`](Self::queue_sender); the channel is open, there is no slot, and no receiver.
+    #[inline(always)]
+    pub(super) unsafe fn queue_sender_and_leave(mut self, sg: *const Sudog) -> Ready {
+        // SAFETY: the caller's contract.
+        unsafe { self.queue_sender(sg) };
+        self.leave_changed(Ended::NOBODY, READABLE, WRITABLE)
+    }
+
+    /// The last step of a section: queues a receiver.
+    ///
+    /// # Safety
+    /// As for [`queue_receiver`](Self::queue_receiver); the channel is open, nothing is in hand, and no sender is queued.
+    #[inline(always)]
+    pub(super) unsafe fn queue_receiver_and_leave(mut self, sg: *const Sudog) -> Ready {
+        // SAFETY: the caller's contract.
+        unsafe { self.queue_receiver(sg) };
+        self.leave_changed(Ended::NOBODY, WRITABLE, READABLE)
     }
 
     /// As [`leave`](Self::leave), for many, whom it wakes. Should a waker panic, the others are woken all the same; firing
@@ -379,7 +451,7 @@ impl<'a, T> Locked<'a, T> {
             // SAFETY: published, and still locked.
             readies.push(unsafe { ended.finish() });
         }
-        let watching = this.unlock(word);
+        let watching = ManuallyDrop::into_inner(this).unlock(word);
         readies.try_fire().or(watching.try_fire())
     }
 
@@ -407,16 +479,18 @@ impl<'a, T> Locked<'a, T> {
     /// Unlocks after `word` was published, and frees what is no longer needed; returns the wake-ups of those who watch for
     /// what the word says, as many per section as can be woken behind it.
     #[cold]
-    fn unlock(&mut self, mut word: u64) -> Ready {
-        let litter = self.state.litter.take();
+    #[inline(never)]
+    fn unlock(self, mut word: u64) -> Ready {
+        let mut this = ManuallyDrop::new(self);
+        let litter = this.state.litter.take();
         let mut all = Ready::NOBODY;
         loop {
             let mut readies = Readies::new();
-            for sg in self.state.watchers.iter() {
+            for sg in this.state.watchers.iter() {
                 // SAFETY: a linked sudog is alive, and the iterator has moved past it. Published, and still locked.
                 unsafe {
                     if u64::from((*sg).interest) & word != 0 && !readies.is_full() {
-                        self.state.watchers.unlink(sg);
+                        this.state.watchers.unlink(sg);
                         if Wait::claim((*sg).wait()) {
                             readies.push(Sudog::finish(sg, Outcome::Ready));
                         }
@@ -424,21 +498,25 @@ impl<'a, T> Locked<'a, T> {
                 }
             }
             let more = readies.is_full();
-            self.publish();
+            this.publish();
             // SAFETY: the guard is taken anew if there is another round; in the last one it is dropped here.
-            unsafe { ManuallyDrop::drop(&mut self.state) };
+            unsafe { ManuallyDrop::drop(&mut this.state) };
             all = all.and(readies.into_ready());
             if !more {
                 drop(litter);
                 return all;
             }
-            self.state = ManuallyDrop::new(self.chan.lock.lock());
-            word = self.state.summary(self.chan.cap);
+            this.state = ManuallyDrop::new(this.chan.lock.lock());
+            word = this.state.summary(this.chan.cap);
         }
     }
 
     pub(super) fn cap(&self) -> usize {
         self.chan.cap
+    }
+
+    pub(super) fn chan(&self) -> &'a Hchan<T> {
+        self.chan
     }
 
     pub(super) fn next_handoff(&mut self) -> u64 {
@@ -505,6 +583,27 @@ impl<'a, T> Locked<'a, T> {
                 RecvNow::Got(self.state.handoffs, ended)
             }
         }
+    }
+
+    /// For a receive: if nothing is in hand and the first sender has a value and waits nowhere else, that one, claimed.
+    #[inline(always)]
+    pub(super) fn dequeue_sure_sender(&mut self) -> Option<*const Sudog> {
+        if self.state.has_value() || self.state.closed || !self.state.sendq.first_is_sure() {
+            return None;
+        }
+        self.state.sendq.dequeue()
+    }
+
+    /// Is there nothing that a send could do but wait?
+    #[inline]
+    pub(super) fn send_must_wait(&self) -> bool {
+        !self.closed & self.recvq.is_empty() & !self.has_slot(self.chan.cap)
+    }
+
+    /// Is there nothing that a receive could do but wait?
+    #[inline]
+    pub(super) fn recv_must_wait(&self) -> bool {
+        !self.closed & self.sendq.is_empty() & !self.has_value()
     }
 
     /// May a receive have to wait, for a value or until a sender's is evaluated?

@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 /// The value has been moved out.
 #[inline]
-fn sent<T, E>(msg: T, ready: Ready) -> Result<(), E> {
+fn sent<T, E>(msg: T, owed: Ready) -> Result<(), E> {
     std::mem::forget(msg);
-    ready.fire();
+    owed.fire();
     Ok(())
 }
 
@@ -50,9 +50,10 @@ impl<T> Sender<T> {
     /// ```
     #[track_caller]
     pub fn send(&self, msg: T) -> Result<(), SendError<T>> {
+        let mut owed = Ready::NOBODY;
         // SAFETY: `msg` is a value of ours.
-        match unsafe { self.transmit(&raw const msg, Patience::Forever, Location::caller()) } {
-            Ok(ready) => sent(msg, ready),
+        match unsafe { self.transmit(&raw const msg, Patience::Forever, Location::caller(), &mut owed) } {
+            Ok(()) => sent(msg, owed),
             Err(_) => Err(SendError(msg)),
         }
     }
@@ -84,9 +85,10 @@ impl<T> Sender<T> {
         fn disconnected<T>(msg: T) -> Result<(), TrySendError<T>> {
             Err(TrySendError::Disconnected(msg))
         }
+        let mut owed = Ready::NOBODY;
         // SAFETY: `msg` is a value of ours.
-        match unsafe { self.transmit(&raw const msg, Patience::Try, Location::caller()) } {
-            Ok(ready) => sent(msg, ready),
+        match unsafe { self.transmit(&raw const msg, Patience::Try, Location::caller(), &mut owed) } {
+            Ok(()) => sent(msg, owed),
             Err(Refusal::Blocked) => full(msg),
             Err(Refusal::Closed) => disconnected(msg),
         }
@@ -150,9 +152,10 @@ impl<T> Sender<T> {
         fn disconnected<T>(msg: T) -> Result<(), SendTimeoutError<T>> {
             Err(SendTimeoutError::Disconnected(msg))
         }
+        let mut owed = Ready::NOBODY;
         // SAFETY: `msg` is a value of ours.
-        match unsafe { self.transmit(&raw const msg, patience, at) } {
-            Ok(ready) => sent(msg, ready),
+        match unsafe { self.transmit(&raw const msg, patience, at, &mut owed) } {
+            Ok(()) => sent(msg, owed),
             Err(Refusal::Blocked) => timeout(msg),
             Err(Refusal::Closed) => disconnected(msg),
         }
@@ -161,17 +164,19 @@ impl<T> Sender<T> {
     /// Every send: the channel takes the value from where it is.
     ///
     /// # Safety
-    /// `msg` points to a value. If this returns `Ok`, the value has been moved out: the caller forgets it, then fires.
+    /// `msg` points to a value. If this returns `Ok`, the value has been moved out: the caller forgets it, then fires what is
+    /// `owed`.
     #[inline(always)]
     pub(super) unsafe fn transmit(
         &self,
         msg: *const T,
         patience: Patience,
         at: &'static Location<'static>,
-    ) -> Result<Ready, Refusal> {
+        owed: &mut Ready,
+    ) -> Result<(), Refusal> {
         match &self.chan {
             // SAFETY: the caller's contract.
-            Some(chan) => unsafe { chan.chansend(msg.cast_mut(), patience, at) },
+            Some(chan) => unsafe { chan.chansend(msg.cast_mut(), patience, at, owed) },
             None => Err(nobody_comes(Reason::ChanSendNil, patience, at)),
         }
     }
@@ -206,11 +211,12 @@ impl<T> Sender<T> {
                 Err(Refusal::Blocked) => {}
             }
             let Some(first) = values.front() else { return Ok(()) };
+            let mut owed = Ready::NOBODY;
             // SAFETY: a value that was sent is taken out of the queue and forgotten.
-            match unsafe { self.transmit(first, Patience::Forever, at) } {
-                Ok(ready) => {
+            match unsafe { self.transmit(first, Patience::Forever, at, &mut owed) } {
+                Ok(()) => {
                     std::mem::forget(values.pop_front());
-                    ready.fire();
+                    owed.fire();
                 }
                 Err(_) => return Err(SendError(())),
             }

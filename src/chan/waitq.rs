@@ -61,6 +61,7 @@ pub(crate) struct Sudog {
 }
 
 impl Sudog {
+    #[inline(always)]
     pub(crate) fn new(wait: *const Wait, arm: u16, elem: *mut ()) -> Self {
         Self {
             next: Cell::new(ptr::null()),
@@ -110,6 +111,7 @@ impl Sudog {
     }
 
     /// A sender that has no value to hand over yet.
+    #[inline]
     pub(super) fn is_lazy(&self) -> bool {
         self.elem.with(|elem| {
             // SAFETY: the pointer itself is never written after `new`.
@@ -141,6 +143,7 @@ impl Sudog {
 
 /// An intrusive FIFO of sudogs.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct WaitQ {
     first: *const Sudog,
     last: *const Sudog,
@@ -272,6 +275,7 @@ impl WaitQ {
     }
 
     /// Is the first one a sender that has a value and, waiting nowhere else, is sure to be claimed?
+    #[inline]
     pub(super) fn first_is_sure(&self) -> bool {
         // SAFETY: a linked sudog is alive, and so is its wait.
         !self.first.is_null() && unsafe { !(*self.first).is_lazy() && !(*(*self.first).wait).is_select() }

@@ -11,9 +11,8 @@
 
 #![cfg_attr(not(feature = "rt"), allow(dead_code))]
 
-use super::{Done, Reason, Wait, Waiter};
+use super::{Done, Wait};
 use std::cell::Cell;
-use std::panic::Location;
 use std::ptr::NonNull;
 use std::time::Instant;
 
@@ -24,7 +23,7 @@ pub(crate) struct Goroutine {
     ready: unsafe fn(NonNull<()>),
 }
 
-// SAFETY: `new` demands that `ready` may be called with `g` from any thread.
+// SAFETY: a scheduler's `ready` may be called from any thread.
 unsafe impl Send for Goroutine {}
 // SAFETY: a shared reference gives access to nothing.
 unsafe impl Sync for Goroutine {}
@@ -32,6 +31,7 @@ unsafe impl Sync for Goroutine {}
 impl Goroutine {
     /// # Safety
     /// `ready(g)` may be called once, from any thread, at any time after this.
+    #[cfg(test)]
     pub(crate) unsafe fn new(g: NonNull<()>, ready: unsafe fn(NonNull<()>)) -> Self {
         Self { g, ready }
     }
@@ -39,7 +39,7 @@ impl Goroutine {
     /// The same goroutine's name, for another wake-up.
     ///
     /// # Safety
-    /// As for [`new`](Self::new).
+    /// `ready(g)` may be called once more.
     #[cfg(feature = "rt")]
     pub(crate) unsafe fn again(&self) -> Self {
         Self { g: self.g, ready: self.ready }
@@ -50,9 +50,22 @@ impl Goroutine {
         self.g
     }
 
+    /// The goroutine that runs on this thread, which `scheduler` schedules.
+    #[inline]
+    pub(crate) fn running(scheduler: &Scheduler) -> Self {
+        #[cfg(not(feature = "rt"))]
+        unreachable!("there are none: {scheduler:?}");
+        #[cfg(feature = "rt")]
+        {
+            let g = RUNNING.with(|running| running.g.get());
+            Self { g: NonNull::new(g.cast_mut()).expect("set when it was switched to"), ready: scheduler.ready }
+        }
+    }
+
     /// goready.
+    #[inline]
     pub(crate) fn make_ready(self) {
-        // SAFETY: by the contract of `new`; `self` is consumed.
+        // SAFETY: it is of a wait, which is ended once, or of `again`; and `self` is consumed.
         unsafe { (self.ready)(self.g) }
     }
 }
@@ -82,11 +95,12 @@ pub(crate) enum Spare {
 pub(crate) struct Scheduler {
     /// A future is being polled: nothing may park.
     pub(crate) polling: bool,
-    /// Names it.
-    pub(crate) this: fn() -> Goroutine,
+    /// goready, of one of its goroutines: once per wake-up that is owed, from any thread.
+    pub(crate) ready: unsafe fn(NonNull<()>),
     /// Its wake-ups that have arrived in other waits than those that they are of.
     pub(crate) spare: fn(Spare) -> bool,
-    /// Switches it out until it is readied, or until the deadline. If it says for what it waits, it may also be cancelled.
+    /// Switches it out until it is readied, or until the deadline. If it says for what it waits, it may also be cancelled, and
+    /// is not switched out if it is already.
     pub(crate) switch_out: fn(Option<Instant>, Option<&Wait>) -> Resumed,
     /// Is it to unwind, instead of beginning to wait?
     pub(crate) is_cancelled: fn() -> bool,
@@ -102,19 +116,36 @@ pub(crate) struct Scheduler {
 #[cfg(feature = "rt")]
 const BUDGET: u32 = 128;
 
-thread_local! {
-    /// While a goroutine runs on this thread, its scheduler. Without a destructor, so that it can be used in others'.
-    static SCHEDULER: Cell<Option<&'static Scheduler>> = const { Cell::new(None) };
-    /// What is left of the budget of who runs on this thread. Nobody counts a plain thread's.
+/// Who runs on a thread.
+struct Running {
+    /// While it is a goroutine, its scheduler.
+    scheduler: Cell<Option<&'static Scheduler>>,
+    /// And the goroutine.
     #[cfg(feature = "rt")]
-    static LEFT: Cell<u32> = const { Cell::new(u32::MAX) };
+    g: Cell<*const ()>,
+    /// What is left of its budget. Nobody counts a plain thread's.
+    #[cfg(feature = "rt")]
+    left: Cell<u32>,
+}
+
+thread_local! {
+    /// Without a destructor, so that it can be used in others'.
+    static RUNNING: Running = const {
+        Running {
+            scheduler: Cell::new(None),
+            #[cfg(feature = "rt")]
+            g: Cell::new(std::ptr::null()),
+            #[cfg(feature = "rt")]
+            left: Cell::new(u32::MAX),
+        }
+    };
 }
 
 /// Who schedules the goroutine that runs on this thread; `None` on a plain thread.
 #[inline]
 pub(crate) fn scheduler() -> Option<&'static Scheduler> {
     // Without the feature nobody sets one.
-    if cfg!(feature = "rt") { SCHEDULER.get() } else { None }
+    if cfg!(feature = "rt") { RUNNING.with(|running| running.scheduler.get()) } else { None }
 }
 
 /// Does a goroutine run on this thread, or a poll on a worker's?
@@ -125,8 +156,20 @@ pub(crate) fn in_goroutine() -> bool {
 /// Sets it, with a full budget, and returns what it was.
 #[cfg(feature = "rt")]
 pub(crate) fn set_scheduler(scheduler: Option<&'static Scheduler>) -> Option<&'static Scheduler> {
-    LEFT.set(BUDGET);
-    SCHEDULER.replace(scheduler)
+    RUNNING.with(|running| {
+        running.left.set(BUDGET);
+        running.scheduler.replace(scheduler)
+    })
+}
+
+/// The scheduler switches to this goroutine, which begins with a full budget.
+#[cfg(feature = "rt")]
+#[inline]
+pub(crate) fn set_goroutine(g: NonNull<()>) {
+    RUNNING.with(|running| {
+        running.left.set(BUDGET);
+        running.g.set(g.as_ptr());
+    });
 }
 
 /// An operation that may wait begins. Goroutines are not preempted: one that never has to wait lets others run once in a
@@ -135,35 +178,28 @@ pub(crate) fn set_scheduler(scheduler: Option<&'static Scheduler>) -> Option<&'s
 #[inline]
 pub(crate) fn spend() {
     #[cfg(feature = "rt")]
-    match LEFT.get().checked_sub(1) {
-        Some(left) => LEFT.set(left),
-        None => take_turns(),
-    }
+    RUNNING.with(|running| match running.left.get().checked_sub(1) {
+        Some(left) => running.left.set(left),
+        None => take_turns(running),
+    });
 }
 
 #[cfg(feature = "rt")]
 #[cold]
-fn take_turns() {
-    match SCHEDULER.get() {
-        None => LEFT.set(u32::MAX),
+fn take_turns(running: &Running) {
+    match running.scheduler.get() {
+        None => running.left.set(u32::MAX),
         Some(scheduler) => {
-            LEFT.set(BUDGET);
+            running.left.set(BUDGET);
             (scheduler.take_turns)();
         }
     }
 }
 
 impl Wait {
-    /// A wait of the goroutine that runs here.
-    pub(super) fn of_goroutine(scheduler: &Scheduler, reason: Reason, location: &'static Location<'static>) -> Self {
-        let mut wait = Self::new(reason, location);
-        wait.begin_asleep(Waiter::Goroutine((scheduler.this)()));
-        wait.owed.set(true);
-        wait
-    }
-
-    /// gopark of a goroutine: how the wait ended, or `None` once the deadline has passed or the goroutine is cancelled; then
-    /// the caller withdraws, and says by [`over`](Self::over) what it found.
+    /// gopark of a goroutine: how the wait ended, and its wake-up is taken. Or `None` once the deadline has passed or the
+    /// goroutine is cancelled; then the caller withdraws, and says by [`over`](Self::over) what it found.
+    #[inline(always)]
     pub(super) fn park_goroutine(
         &self,
         scheduler: &Scheduler,
@@ -171,11 +207,7 @@ impl Wait {
         before_sleep: impl FnOnce(),
     ) -> Option<Done> {
         if scheduler.polling || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            return self.done();
-        }
-        if (scheduler.is_cancelled)() {
-            self.cancelled.set(true);
-            return self.done();
+            return None;
         }
         before_sleep();
         if deadline.is_some() {

@@ -22,10 +22,9 @@ mod thread;
 mod who;
 
 pub(crate) use alarm::Alarm;
-#[cfg(any(test, feature = "rt"))]
 pub(crate) use goroutine::Goroutine;
 #[cfg(feature = "rt")]
-pub(crate) use goroutine::{Resumed, Scheduler, Spare, scheduler, set_scheduler};
+pub(crate) use goroutine::{Resumed, Scheduler, Spare, scheduler, set_goroutine, set_scheduler};
 pub(crate) use goroutine::{in_goroutine, spend};
 pub(crate) use thread::Spin;
 pub use who::Kind;
@@ -204,6 +203,12 @@ impl Ready {
         }
     }
 
+    /// What is owed, from here on by the caller.
+    pub(crate) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::NOBODY)
+    }
+
+    #[inline]
     pub(crate) fn is_nobody(&self) -> bool {
         self.0.is_none()
     }
@@ -221,11 +226,17 @@ impl Drop for Ready {
         /// Out of line, and handed the place: moving a waiter about costs as much as waking it.
         #[inline(never)]
         fn wake(waiter: &mut Option<Waiter>) {
-            if let Some(Waiter::Task(waker, _)) = waiter {
-                // SAFETY: overwritten without a drop, so it is moved out once.
-                let waker = unsafe { std::ptr::read(waker) };
+            // SAFETY: overwritten without a drop, so it is moved out once.
+            let moved_out = |waiter: *mut Option<Waiter>| unsafe { std::ptr::write(waiter, None) };
+            if let Some(Waiter::Goroutine(g)) = waiter {
                 // SAFETY: as above.
-                unsafe { std::ptr::write(waiter, None) };
+                let g = unsafe { std::ptr::read(g) };
+                moved_out(waiter);
+                g.make_ready();
+            } else if let Some(Waiter::Task(waker, _)) = waiter {
+                // SAFETY: as above.
+                let waker = unsafe { std::ptr::read(waker) };
+                moved_out(waiter);
                 waker.wake();
             } else if let Some(waiter) = waiter.take() {
                 waiter.wake();
@@ -350,13 +361,22 @@ impl Wait {
     /// A wait of whoever runs here, who is about to [`park`](Self::park), and will say that it is [over](Self::over).
     #[inline]
     pub(crate) fn of_caller(reason: Reason, location: &'static Location<'static>) -> Self {
-        match goroutine::scheduler() {
-            Some(scheduler) if !scheduler.polling => Self::of_goroutine(scheduler, reason, location),
-            _ => Self::new(reason, location),
+        let mut wait = Self::new(reason, location);
+        wait.begin_of_caller();
+        wait
+    }
+
+    /// Before the wait is queued: makes it that of whoever runs here.
+    #[inline(always)]
+    pub(crate) fn begin_of_caller(&mut self) {
+        if let Some(scheduler) = goroutine::scheduler().filter(|scheduler| !scheduler.polling) {
+            self.begin_asleep(Waiter::Goroutine(Goroutine::running(scheduler)));
+            self.owed.set(true);
         }
     }
 
     /// A wait of the calling thread, or task, which is awake.
+    #[inline(always)]
     pub(crate) fn new(reason: Reason, location: &'static Location<'static>) -> Self {
         Self {
             word: AtomicU32::new(PENDING),
@@ -379,6 +399,7 @@ impl Wait {
     }
 
     /// Before the wait is queued: its owner, who has nothing to do but wait, sleeps from the start.
+    #[inline(always)]
     fn begin_asleep(&mut self, waiter: Waiter) {
         self.asleep_since.store(now(), Ordering::Relaxed);
         // SAFETY: nobody but the owner knows the wait.

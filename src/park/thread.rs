@@ -92,14 +92,21 @@ fn does_not_pay(count: &AtomicU32, now: u32) {
 }
 
 impl Wait {
-    /// gopark of whoever runs here, an OS thread or a goroutine: returns how the wait ended, or `None` once the deadline has
-    /// passed; then the caller still has to withdraw the wait under the channel's lock, and may find it ended there.
+    /// gopark of whoever runs here, an OS thread or a goroutine: returns how the wait ended, and then it is over. Or `None` once
+    /// the deadline has passed; then the caller still has to withdraw the wait under the channel's lock, and may find it
+    /// ended there, and says that it is [over](Self::over).
     ///
     /// `before_sleep` runs once if the thread is really going to sleep.
+    #[inline(always)]
     pub(crate) fn park(&self, deadline: Option<Instant>, spin: &Spin, before_sleep: impl FnOnce()) -> Option<Done> {
-        if let Some(scheduler) = super::goroutine::scheduler() {
-            return self.park_goroutine(scheduler, deadline, before_sleep);
+        match super::goroutine::scheduler() {
+            Some(scheduler) => self.park_goroutine(scheduler, deadline, before_sleep),
+            None => self.park_thread(deadline, spin, before_sleep),
         }
+    }
+
+    #[inline(never)]
+    fn park_thread(&self, deadline: Option<Instant>, spin: &Spin, before_sleep: impl FnOnce()) -> Option<Done> {
         if passed(deadline) {
             return self.done();
         }

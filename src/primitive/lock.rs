@@ -51,6 +51,8 @@ const YIELDS: u32 = if cfg!(any(gochan_loom, gochan_shuttle)) { 1 } else { 10 };
 /// Sleeps double from a microsecond up to this.
 const LONGEST_SLEEP: Duration = Duration::from_micros(50);
 
+/// The word comes first: what is touched under it first lies beside it.
+#[repr(C)]
 pub(crate) struct Lock<T> {
     locked: AtomicBool,
     value: UnsafeCell<T>,

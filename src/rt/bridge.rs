@@ -108,7 +108,7 @@ fn on_goroutine<F: Future>(
     scheduler: &'static Scheduler,
     at: &'static Location<'static>,
 ) -> F::Output {
-    let cell = Arc::new(WakeCell { state: AtomicU8::new(EMPTY), goroutine: (scheduler.this)() });
+    let cell = Arc::new(WakeCell { state: AtomicU8::new(EMPTY), goroutine: Goroutine::running(scheduler) });
     let waker = Waker::from(cell.clone());
     let mut cx = Context::from_waker(&waker);
     let wait = Wait::new(Reason::Await, at);
@@ -174,7 +174,7 @@ pub(super) struct Polling(Option<&'static Scheduler>);
 
 static REFUSE: Scheduler = Scheduler {
     polling: true,
-    this: || unreachable!("refused"),
+    ready: |_| unreachable!("refused"),
     spare: |_| unreachable!("refused"),
     switch_out: |_, _| unreachable!("refused"),
     is_cancelled: || false,

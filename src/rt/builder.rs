@@ -1,7 +1,7 @@
 //! How a goroutine is made.
 
 use super::current::{current_identity, current_worker};
-use super::g::{Fresh, Identity, Record, Spec};
+use super::g::{Fresh, Identity, Record, SharedBody, Spec};
 use super::join::JoinHandle;
 use super::mail::{Remote, count};
 use super::runtime::{Shared, submit_fresh};
@@ -125,8 +125,11 @@ impl Goroutine {
     {
         let identity = Identity::new(current_identity(), Location::caller()).named(self.name.clone());
         let stack_size = self.stack_bytes();
-        let record = Arc::new(Record::new(Spec { identity, stack_size, stack, scope: None }, f));
-        let handle = JoinHandle::of_goroutine(record.clone());
+        let record = Record::new(Spec { identity, stack_size, stack, scope: None }, f);
+        // SAFETY: coercions.
+        let (handle, record): (_, SharedBody) =
+            unsafe { (record.clone().unsized_by(|record| record as _), record.unsized_by(|record| record as _)) };
+        let handle = JoinHandle::of_goroutine(handle);
         let here =
             current_worker().filter(|worker| self.runtime.as_ref().is_none_or(|its| Arc::ptr_eq(its, &worker.shared)));
         match (here, self.near, self.runtime) {

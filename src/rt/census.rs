@@ -16,6 +16,7 @@ use super::current::{current_goroutine, current_identity, current_worker, runnin
 use super::g::{Body, G, Identity};
 use super::latch::Latch;
 use super::mail::{Mail, Remote};
+use super::record::Ref;
 use super::runtime::Shared;
 use super::slab::room_below;
 use super::worker::Worker;
@@ -228,7 +229,7 @@ impl Worker {
             let begin = end.saturating_sub(if with_stacks { STACKS_AT_A_TIME } else { AT_A_TIME });
             (begin, residents[begin..end].to_vec())
         };
-        let look = |body: &Arc<dyn Body>| Routine {
+        let look = |body: &Ref<dyn Body>| Routine {
             stack: with_stacks.then(|| self.inspect(body.g())).flatten(),
             ..self.look(body.g())
         };
@@ -245,6 +246,8 @@ impl Worker {
             return None;
         }
         g.own.resumed.set(Resumed::Inspected);
+        // Straight back.
+        self.hops.set(0);
         self.execute(g);
         self.shown.take().map(Stack::new)
     }

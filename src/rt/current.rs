@@ -6,7 +6,7 @@ use super::census;
 use super::g::{G, Identity};
 use super::mail::{Mail, ReadyG};
 use super::worker::Worker;
-use crate::park::{self, Goroutine, Resumed, Scheduler, Spare, Wait};
+use crate::park::{self, Resumed, Scheduler, Spare, Wait};
 use std::cell::Cell;
 use std::num::NonZeroU64;
 use std::ptr::{self, NonNull};
@@ -74,7 +74,7 @@ impl Drop for Current {
 
 pub(super) static SCHEDULER: Scheduler = Scheduler {
     polling: false,
-    this,
+    ready,
     spare,
     switch_out,
     is_cancelled: cancel::is_cancelled,
@@ -90,12 +90,6 @@ pub(super) fn running<'a>() -> (&'a Worker, &'a G) {
         let worker = &*WORKER.get();
         (worker, &*worker.current.get())
     }
-}
-
-fn this() -> Goroutine {
-    let (_, g) = running();
-    // SAFETY: a goroutine is readied once per wait, and its record lives until it has consumed that.
-    unsafe { Goroutine::new(NonNull::from(g).cast(), ready) }
 }
 
 fn spare(what: Spare) -> bool {
@@ -117,36 +111,50 @@ unsafe fn ready(g: NonNull<()>) {
     // SAFETY: the record lives until the goroutine has consumed this.
     let home = unsafe { (*g).home() }.expect("it has started");
     match current_worker() {
-        Some(worker) if ptr::eq(worker.remote, home) => worker.ready_here(g),
+        Some(worker) if ptr::eq(worker.remote, home) => {
+            // SAFETY: as above.
+            unsafe { (*g).own.context.prefetch() };
+            worker.ready_here(g);
+        }
         _ => home.post(Mail::Ready(ReadyG(g))),
     }
 }
 
 /// Switches the running goroutine out until it is readied, or until the deadline. One that says for what it waits may also
-/// be cancelled.
+/// be cancelled; if it is already, it is not switched out.
 fn switch_out(deadline: Option<Instant>, wait: Option<&Wait>) -> Resumed {
     let (worker, g) = running();
-    let timer = deadline.map(|when| worker.set_timer(when, g));
+    if wait.is_some() && g.is_told_to_end() && cancel::is_cancelled() {
+        return Resumed::Cancelled;
+    }
     let own = &g.own;
     own.resumed.set(Resumed::Readied);
     own.panicking.set(thread::panicking());
     own.wait.set(wait.map_or(ptr::null(), ptr::from_ref));
-    // SAFETY: it is the running goroutine that calls.
-    unsafe { g.own.context.switch_out() };
-    own.wait.set(ptr::null());
-    if let Some(timer) = timer {
-        worker.timers.borrow_mut().remove(&timer);
+    match deadline {
+        None => worker.switch_out(g),
+        Some(when) => switch_out_until(worker, g, when),
     }
+    own.wait.set(ptr::null());
     own.resumed.get()
+}
+
+#[cold]
+fn switch_out_until(worker: &Worker, g: &G, when: Instant) {
+    let timer = worker.set_timer(when, g);
+    worker.switch_out(g);
+    worker.timers.borrow_mut().remove(&timer);
 }
 
 /// Lets the others of this worker run first.
 pub(super) fn yield_goroutine() {
     let (worker, g) = running();
     worker.ready.borrow_mut().push_back(g);
-    worker.yielded.set(worker.has_fresh());
-    // SAFETY: it is the running goroutine that calls.
-    unsafe { g.own.context.switch_out() };
+    if worker.has_fresh() {
+        worker.yielded.set(true);
+        worker.hops.set(0);
+    }
+    worker.switch_out(g);
     if cancel::is_cancelled() {
         cancel::unwind();
     }

@@ -5,20 +5,22 @@
 //! Everything else of the record is atomic or was written before it was shared.
 //!
 //! One allocation holds all of it: what the worker knows, the closure, and the end that the handle waits for. The worker
-//! has one reference from the first run to the end, the handle another.
+//! has one reference from the first run to the end, the handle another (see `record`).
 
 use super::cancel::Cancelled;
 use super::census;
 use super::join::{End, JoinError};
 use super::mail::Remote;
+use super::record::{Counted, Ref};
 use super::scope::ScopeState;
-use super::stack::Stack;
+use super::stack::{LINE, Stack};
 use super::switch::Context;
 use super::worker::Worker;
 use crate::debug::Origin;
 use crate::park::{Reason, Resumed, Wait};
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
+use std::mem::offset_of;
 use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr;
@@ -37,11 +39,13 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering}
 /// assert_eq!(spawned.join().unwrap(), format!("goroutine {id} [counter]"));
 /// ```
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub struct Identity {
-    id: NonZeroU64,
-    parent: Option<NonZeroU64>,
-    spawned_at: &'static Location<'static>,
     name: Option<Arc<str>>,
+    parent: Option<NonZeroU64>,
+    // At the end: what a worker says of whom it runs.
+    id: NonZeroU64,
+    spawned_at: &'static Location<'static>,
 }
 
 impl Identity {
@@ -122,7 +126,7 @@ fn next_id() -> NonZeroU64 {
 pub(super) type Ended<T> = Result<T, Option<Box<dyn std::any::Any + Send>>>;
 
 /// A goroutine, whatever its closure is.
-pub(super) trait Body {
+pub(super) trait Body: Counted {
     fn g(&self) -> &G;
     /// Runs the closure. Called once, on the goroutine's stack; nothing unwinds from it.
     fn run(&self);
@@ -131,7 +135,7 @@ pub(super) trait Body {
 }
 
 /// A goroutine as its handle sees it.
-pub(super) trait Joinable<T> {
+pub(super) trait Joinable<T>: Counted {
     fn g(&self) -> &G;
     fn end(&self) -> &End<T>;
 
@@ -145,7 +149,7 @@ pub(super) trait Joinable<T> {
     }
 }
 
-pub(super) type SharedBody = Arc<dyn Body + Send + Sync>;
+pub(super) type SharedBody = Ref<dyn Body + Send + Sync>;
 
 /// All of a goroutine.
 pub(super) struct Record<F, T> {
@@ -161,9 +165,16 @@ unsafe impl<F: Send, T: Send> Send for Record<F, T> {}
 // SAFETY: as above.
 unsafe impl<F: Send, T: Send> Sync for Record<F, T> {}
 
+// SAFETY: a field of its own, which nothing here touches.
+unsafe impl<F, T> Counted for Record<F, T> {
+    fn references(&self) -> &AtomicUsize {
+        &self.g.references
+    }
+}
+
 impl<F: FnOnce() -> T, T> Record<F, T> {
-    pub(super) fn new(spec: Spec, closure: F) -> Self {
-        Self { g: G::new(spec), closure: UnsafeCell::new(Some(closure)), end: End::new() }
+    pub(super) fn new(spec: Spec, closure: F) -> Ref<Self> {
+        Ref::new(Self { g: G::new(spec), closure: UnsafeCell::new(Some(closure)), end: End::new() })
     }
 }
 
@@ -234,32 +245,40 @@ pub(super) struct Spec {
     pub(super) scope: Option<Arc<ScopeState>>,
 }
 
-/// What the scheduler knows of a goroutine.
+/// What the scheduler knows of a goroutine. What is touched whenever it is switched is its second cache line.
+#[repr(C, align(64))]
 pub(super) struct G {
-    pub(super) identity: Identity,
+    references: AtomicUsize,
+    /// A stack that was taken for it beforehand. Its worker's.
+    stack: Cell<Option<Stack>>,
     pub(super) stack_size: usize,
-    /// The child of which scope it is.
-    pub(super) scope: Option<Arc<ScopeState>>,
+    pub(super) identity: Identity,
     /// What others know of its worker, from its first run on.
     home: AtomicPtr<Remote>,
+    /// The child of which scope it is.
+    pub(super) scope: Option<Arc<ScopeState>>,
     cancelled: AtomicBool,
+    pub(super) own: Own,
     /// Its place among those who live on its worker, which alone writes it; to others it is a hint.
     pub(super) place: AtomicUsize,
-    pub(super) own: Own,
 }
 
+const _: () = assert!(offset_of!(G, identity) + offset_of!(Identity, id) == LINE);
+const _: () = assert!(offset_of!(G, own) + offset_of!(Own, context) + size_of::<usize>() <= 2 * LINE);
+
 /// What only its worker touches.
+#[repr(C)]
 pub(super) struct Own {
-    stack: Cell<Option<Stack>>,
-    pub(super) context: Context,
     /// Why it was resumed.
     pub(super) resumed: Cell<Resumed>,
-    /// Wake-ups that have come and are owed to waits that it has not come to sleep in.
-    pub(super) spare: Cell<u32>,
-    /// While it is parked and may be resumed early: for what it waits.
-    pub(super) wait: Cell<*const Wait>,
     /// Was anybody of this thread unwinding when it parked?
     pub(super) panicking: Cell<bool>,
+    /// While it is parked and may be resumed early: for what it waits.
+    pub(super) wait: Cell<*const Wait>,
+    /// Where it goes on comes first in it.
+    pub(super) context: Context,
+    /// Wake-ups that have come and are owed to waits that it has not come to sleep in.
+    pub(super) spare: Cell<u32>,
     /// It unwinds because it was cancelled.
     pub(super) unwinding: Cell<bool>,
     /// How often it was made to.
@@ -278,9 +297,10 @@ impl G {
             scope,
             home: AtomicPtr::new(ptr::null_mut()),
             cancelled: AtomicBool::new(false),
+            references: AtomicUsize::new(1),
             place: AtomicUsize::new(usize::MAX),
+            stack: Cell::new(stack),
             own: Own {
-                stack: Cell::new(stack),
                 context: Context::new(),
                 resumed: Cell::new(Resumed::Readied),
                 spare: Cell::new(0),
@@ -311,7 +331,7 @@ impl G {
 
     /// The stack that was taken for it beforehand.
     pub(super) fn take_stack(&self) -> Option<Stack> {
-        self.own.stack.take()
+        self.stack.take()
     }
 
     /// Gives a goroutine its stack, and makes it this worker's for good.

@@ -3,6 +3,7 @@
 use super::bridge::block_on;
 use super::g::{Ended, G, Identity, Joinable};
 use super::latch::{Latch, Unwanted};
+use super::record::Ref;
 use super::task::TaskHandle;
 use crate::park::Reason;
 use std::any::Any;
@@ -11,7 +12,6 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -148,7 +148,7 @@ impl std::error::Error for JoinError {}
 // that are `Sync`.
 unsafe impl Sync for JoinError {}
 
-pub(super) type Record<T> = Arc<dyn Joinable<T> + Send + Sync>;
+pub(super) type Record<T> = Ref<dyn Joinable<T> + Send + Sync>;
 
 /// What waits for a goroutine or a task. Dropped, it leaves it to itself.
 ///
@@ -302,11 +302,11 @@ impl<T> fmt::Debug for JoinHandle<T> {
 /// A handle of a goroutine that may not leave its thread, and so may not either: see [`go_local`](super::go_local). Dropped, it
 /// leaves the goroutine to itself.
 pub struct LocalJoinHandle<T> {
-    record: Arc<dyn Joinable<T>>,
+    record: Ref<dyn Joinable<T>>,
 }
 
 impl<T> LocalJoinHandle<T> {
-    pub(super) fn new(record: Arc<dyn Joinable<T>>) -> Self {
+    pub(super) fn new(record: Ref<dyn Joinable<T>>) -> Self {
         Self { record }
     }
 

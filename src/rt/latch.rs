@@ -1,15 +1,21 @@
 //! An end that one waiter waits for: a goroutine's by its handle, the last child's by its scope.
 //!
-//! Invariant: what the latch announces is written before [`Latch::set`] and read after it is seen. The wait that
-//! [`State::Parked`] points to is alive: its owner takes it out under the lock, or finds that it was taken.
+//! Invariant: what the latch announces is written before [`Latch::set`] and read after it is seen. Who sets it has a reference
+//! to what it is in, which may else be gone once it is seen. The wait that [`State::Parked`] points to is alive: its owner takes
+//! it out under the lock, or finds that it was taken.
 
 use crate::park::{Outcome, Ready, Reason, Spin, Wait, Waiter};
 use crate::primitive::lock::Lock;
+use crate::primitive::{AtomicBool, Ordering};
 use std::panic::Location;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-pub(super) struct Latch(Lock<State>);
+pub(super) struct Latch {
+    state: Lock<State>,
+    /// The state, as who need not wait sees it.
+    is_set: AtomicBool,
+}
 
 enum State {
     /// Nobody waits.
@@ -29,12 +35,14 @@ pub(super) struct Unwanted;
 
 impl Latch {
     pub(super) fn new() -> Self {
-        Self(Lock::new(State::Open))
+        Self { state: Lock::new(State::Open), is_set: AtomicBool::new(false) }
     }
 
     /// Announces the end. The caller fires the wake-up.
     pub(super) fn set(&self) -> Result<Ready, Unwanted> {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
+        // Release: who sees it sees what is announced.
+        self.is_set.store(true, Ordering::Release);
         match std::mem::replace(&mut *state, State::Set) {
             State::Open | State::Set => Ok(Ready::NOBODY),
             // SAFETY: it is alive, and taken out by this; a plain wait is ended by who takes it out.
@@ -44,17 +52,21 @@ impl Latch {
         }
     }
 
+    #[inline]
     pub(super) fn is_set(&self) -> bool {
-        matches!(*self.0.lock(), State::Set)
+        self.is_set.load(Ordering::Acquire)
     }
 
     /// Waits; false if the deadline has come first.
     pub(super) fn wait(&self, reason: Reason, at: &'static Location<'static>, deadline: Option<Instant>) -> bool {
+        if self.is_set() {
+            return true;
+        }
         let wait = Wait::of_caller(reason, at);
         // Others reach it by this pointer only.
         let this = &raw const wait;
         {
-            let mut state = self.0.lock();
+            let mut state = self.state.lock();
             if let State::Set = *state {
                 return true;
             }
@@ -62,7 +74,7 @@ impl Latch {
         }
         let mut set = wait.park(deadline, &Spin::none(), || {}).is_some();
         if !set {
-            let mut state = self.0.lock();
+            let mut state = self.state.lock();
             match *state {
                 State::Set => set = true,
                 _ => *state = State::Open,
@@ -76,7 +88,7 @@ impl Latch {
     pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
         let waker = cx.waker().clone();
         let old = {
-            let mut state = self.0.lock();
+            let mut state = self.state.lock();
             match *state {
                 State::Set => return Poll::Ready(()),
                 _ => std::mem::replace(&mut *state, State::Awaited(waker)),
@@ -90,7 +102,7 @@ impl Latch {
     /// Nobody will wait any more. True if it is set.
     pub(super) fn leave(&self) -> bool {
         let old = {
-            let mut state = self.0.lock();
+            let mut state = self.state.lock();
             match *state {
                 State::Set => return true,
                 _ => std::mem::replace(&mut *state, State::Unwanted),

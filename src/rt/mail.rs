@@ -184,14 +184,16 @@ impl Remote {
         self.residents.store(residents, Ordering::Relaxed);
     }
 
-    /// The worker's: another turn, so it is not stuck.
+    /// The worker's: another turn, so it is not stuck. Which one it is.
     #[inline]
-    pub(super) fn set_turn(&self, turn: u32) {
+    pub(super) fn next_turn(&self) -> u32 {
+        let turn = self.turn().wrapping_add(1);
         self.turns.store(turn, Ordering::Relaxed);
         if self.is_stuck.load(Ordering::Relaxed) {
             self.is_stuck.store(false, Ordering::Relaxed);
             self.is_lost.store(false, Ordering::Relaxed);
         }
+        turn
     }
 
     /// The worker's: it is about to run this goroutine.

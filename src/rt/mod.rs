@@ -17,6 +17,8 @@ mod latch;
 mod mail;
 mod monitor;
 mod overflow;
+mod prefetch;
+mod record;
 mod runtime;
 mod scope;
 mod slab;
@@ -46,7 +48,7 @@ use current::{current_goroutine, current_identified, current_identity, current_w
 use g::{Record, Spec};
 use runtime::Shared;
 use std::panic::Location;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -146,9 +148,12 @@ where
     let worker = worker.unwrap_or_else(|| panic!("go_local outside of a goroutine: there is no worker to stay on"));
     let identity = g::Identity::new(current_identity(), at);
     let stack_size = Goroutine::new().stack_bytes();
-    let record = Arc::new(Record::new(Spec { identity, stack_size, stack: None, scope: None }, f));
-    worker.adopt(record.clone());
-    LocalJoinHandle::new(record)
+    let record = Record::new(Spec { identity, stack_size, stack: None, scope: None }, f);
+    // SAFETY: coercions.
+    unsafe {
+        worker.adopt(record.clone().unsized_by(|record| record as _));
+        LocalJoinHandle::new(record.unsized_by(|record| record as _))
+    }
 }
 
 /// Starts a task on the same workers: a future that any of them may poll. Cheaper than a goroutine, for what is written

@@ -7,7 +7,7 @@
 use super::Goroutine;
 use super::cancel::{Cancelled, is_cancelled, shielded, unwind};
 use super::current::{current_identity, current_worker, running};
-use super::g::{Identity, Record, SharedBody, Spec};
+use super::g::{Body, Identity, Joinable, Record, Spec};
 use super::join::ScopedJoinHandle;
 use super::latch::Latch;
 use super::mail::Mail;
@@ -170,21 +170,22 @@ impl<'scope> Scope<'scope, '_> {
         self.state.children.fetch_add(1, Ordering::Relaxed);
         let identity = Identity::new(current_identity(), Location::caller());
         let scope = Some(self.state.clone());
-        let record =
-            Arc::new(Record::new(Spec { identity, stack_size: Goroutine::new().stack_bytes(), stack: None, scope }, f));
-        // SAFETY: only the lifetime changes. What the closure borrows lives until the scope ends, and that is after the
-        // closure and its value are gone: the value goes to the handle, which is of the scope, or is dropped before the
+        let record = Record::new(Spec { identity, stack_size: Goroutine::new().stack_bytes(), stack: None, scope }, f);
+        // SAFETY: coercions, and the lifetime changes. What the closure borrows lives until the scope ends, and that is after
+        // the closure and its value are gone: the value goes to the handle, which is of the scope, or is dropped before the
         // child says that it has ended.
         let (body, handle) = unsafe {
-            let body: Arc<dyn super::g::Body + Send + Sync + 'scope> = record.clone();
-            let handle: Arc<dyn super::g::Joinable<T> + Send + Sync + 'scope> = record;
-            (
-                std::mem::transmute::<Arc<dyn super::g::Body + Send + Sync + 'scope>, SharedBody>(body),
-                std::mem::transmute::<
-                    Arc<dyn super::g::Joinable<T> + Send + Sync + 'scope>,
-                    Arc<dyn super::g::Joinable<T> + Send + Sync + 'static>,
-                >(handle),
-            )
+            let body = record.clone().unsized_by(|record| {
+                std::mem::transmute::<*mut (dyn Body + Send + Sync + 'scope), *mut (dyn Body + Send + Sync)>(record)
+            });
+            let handle =
+                record.unsized_by(|record| {
+                    std::mem::transmute::<
+                        *mut (dyn Joinable<T> + Send + Sync + 'scope),
+                        *mut (dyn Joinable<T> + Send + Sync),
+                    >(record)
+                });
+            (body, handle)
         };
         submit_fresh(body);
         ScopedJoinHandle::new(handle)

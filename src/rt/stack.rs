@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use std::{fmt, io};
 
 /// A cache line, or half of one where they are larger.
-const LINE: usize = 64;
+pub(super) const LINE: usize = 64;
 const COLOURS: usize = 16;
 
 /// The stack of one goroutine. Dropped, it goes back to its pool; forgotten, it is never used again.

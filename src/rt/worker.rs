@@ -23,10 +23,12 @@ use super::bridge::Polling;
 use super::current;
 use super::g::{Body, Fresh, G, Identity};
 use super::mail::{Mail, ReadyG, Remote, count};
+use super::record::{Records, Ref};
 use super::runtime::{Shared, until_known};
 use super::stack::{Stack, StackError, Stacks};
+use super::switch::{Context, Outside};
 use super::task;
-use crate::park::{Resumed, set_scheduler};
+use crate::park::{Resumed, set_goroutine, set_scheduler};
 use crossbeam_deque::Worker as Deque;
 use parking::Parker;
 use smallvec::SmallVec;
@@ -34,14 +36,14 @@ use std::backtrace::Backtrace;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU64;
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// Hops from one runnext to the next before the others have their turn.
-const LONGEST_CHAIN: u32 = 32;
+const LONGEST_CHAIN: u32 = if cfg!(gochan_bug = "runnext_starvation") { u32::MAX } else { 32 };
 /// Turns between two looks at the clock while there is work.
 const TURNS_PER_CLOCK: u32 = 16;
 /// Turns between two looks at fresh work before started goroutines: Go's prime.
@@ -117,16 +119,22 @@ pub(super) struct Worker {
     pub(super) current: Cell<*const G>,
     /// Who runs: the goroutine, or the task that is polled.
     pub(super) identity: Cell<*const Identity>,
+    /// Where its loop goes on when the running goroutine stops.
+    pub(super) outside: Outside,
     parker: Parker,
     stacks: RefCell<Stacks>,
     /// The stack that a goroutine was resumed to show.
     pub(super) shown: Cell<Option<Backtrace>>,
+    pub(super) records: Records,
     /// Room for the next mail.
     mail: RefCell<Vec<Mail>>,
     /// Started goroutines that have not ended.
-    pub(super) residents: RefCell<Vec<Arc<dyn Body>>>,
+    pub(super) residents: RefCell<Vec<Ref<dyn Body>>>,
     chain: Cell<u32>,
-    turn: Cell<u32>,
+    /// The turn in which it last looked at fresh work first.
+    fresh_turn: Cell<u32>,
+    /// How often goroutines may still hop before its loop has its turn.
+    pub(super) hops: Cell<u32>,
     /// When the running goroutine was first seen to do much without waiting.
     pub(super) slice: Cell<Option<Instant>>,
     /// Who ran has let others run, and there was fresh work.
@@ -151,13 +159,16 @@ impl Worker {
             timer_count: Cell::new(0),
             current: Cell::new(ptr::null()),
             identity: Cell::new(ptr::null()),
+            outside: Outside::new(),
             parker,
             stacks: RefCell::new(Stacks::new()),
             shown: Cell::default(),
+            records: Records::new(),
             mail: RefCell::default(),
             residents: RefCell::default(),
             chain: Cell::new(0),
-            turn: Cell::new(0),
+            fresh_turn: Cell::new(0),
+            hops: Cell::new(0),
             slice: Cell::new(None),
             yielded: Cell::new(false),
             woken: Cell::new(false),
@@ -271,23 +282,22 @@ impl Worker {
     }
 
     fn find_runnable(&self) -> Found {
-        let turn = self.turn.get().wrapping_add(1);
-        self.turn.set(turn);
-        self.remote.set_turn(turn);
+        let turn = self.remote.next_turn();
+        self.hops.set(TURNS_PER_CLOCK - 1 - turn % TURNS_PER_CLOCK);
         if turn % TURNS_PER_CLOCK == 0 {
             self.run_timers();
         }
         if self.remote.has_mail() {
             self.read_mail();
         }
-        if turn % TURNS_PER_FRESH == 0 || self.yielded.replace(false) {
+        if turn.wrapping_sub(self.fresh_turn.get()) >= TURNS_PER_FRESH || self.yielded.replace(false) {
+            self.fresh_turn.set(turn);
             if let Some(work) = self.shared.injected(&self.fresh).or_else(|| self.take_fresh()) {
                 return Found::Work(work);
             }
         }
         let next = self.runnext.get();
-        let longest = if cfg!(gochan_bug = "runnext_starvation") { u32::MAX } else { LONGEST_CHAIN };
-        if !next.is_null() && (self.chain.get() < longest || self.ready.borrow().is_empty()) {
+        if !next.is_null() && (self.chain.get() < LONGEST_CHAIN || self.ready.borrow().is_empty()) {
             self.chain.set(self.chain.get() + 1);
             self.runnext.set(ptr::null());
             return Found::G(next);
@@ -404,7 +414,7 @@ impl Worker {
     fn cancel(&self, place: usize, id: NonZeroU64) {
         let body = {
             let residents = self.residents.borrow();
-            let is_it = |body: &&Arc<dyn Body>| body.g().identity.key() == id;
+            let is_it = |body: &&Ref<dyn Body>| body.g().identity.key() == id;
             residents.get(place).filter(is_it).or_else(|| residents.iter().find(is_it)).cloned()
         };
         if let Some(body) = body {
@@ -418,7 +428,7 @@ impl Worker {
     }
 
     /// A goroutine that lives here is told to end. If it is parked, it is resumed to withdraw, and unwinds.
-    fn interrupt(&self, body: &Arc<dyn Body>) {
+    fn interrupt(&self, body: &Ref<dyn Body>) {
         let g = body.g();
         // The children of its scopes first.
         let mut scope = g.own.scopes.get();
@@ -475,13 +485,14 @@ impl Worker {
         if self.shared.is_shut_down() {
             body.g().tell_to_end();
         }
-        if let Some(g) = self.settle_in(body) {
+        // SAFETY: a coercion.
+        if let Some(g) = self.settle_in(unsafe { body.unsized_by(|body| body as _) }) {
             self.execute(g);
         }
     }
 
     /// Gives a goroutine its stack, and a place among the residents. `None` if there is no stack to be had.
-    fn settle_in(&self, body: Arc<dyn Body>) -> Option<*const G> {
+    fn settle_in(&self, body: Ref<dyn Body>) -> Option<*const G> {
         let g = body.g();
         let stack = match g.take_stack().map_or_else(|| self.stack(g.stack_size), Ok) {
             Ok(stack) => stack,
@@ -502,7 +513,7 @@ impl Worker {
     }
 
     /// A goroutine that starts here, and nowhere else.
-    pub(super) fn adopt(&self, body: Arc<dyn Body>) {
+    pub(super) fn adopt(&self, body: Ref<dyn Body>) {
         count(&self.remote.spawned);
         if let Some(g) = self.settle_in(body) {
             self.ready.borrow_mut().push_back(g);
@@ -513,27 +524,78 @@ impl Worker {
         self.stacks.borrow_mut().get(size)
     }
 
-    /// Runs a goroutine until it switches out, or ends.
+    /// Runs a goroutine, and those that it hops to, until one stops with nobody next.
     pub(super) fn execute(&self, g: *const G) {
         // SAFETY: it lives here, and its record with it.
         let g = unsafe { &*g };
-        self.current.set(g);
-        self.slice.set(None);
-        let identity = self.identity.replace(&raw const g.identity);
-        self.remote.set_running(&g.identity);
+        let identity = self.identity.get();
         let outer = set_scheduler(Some(&current::SCHEDULER));
+        self.become_current(g);
         // SAFETY: it is ours, and we are on the worker's own stack.
-        let ended = unsafe { g.own.context.switch_in() };
+        unsafe { g.own.context.switch_in(&self.outside) };
         set_scheduler(outer);
+        // SAFETY: who has just stopped; its record is buried here and nowhere else.
+        let g = unsafe { &*self.current.replace(ptr::null()) };
         self.identity.set(identity);
-        self.current.set(ptr::null());
-        if ended {
+        if g.own.context.has_ended() {
             self.bury(g);
         }
         if self.deferred.get() && !thread::panicking() {
             self.deferred.set(false);
             self.interrupt_all(G::is_told_to_end);
         }
+    }
+
+    /// From here on it is `g` that runs.
+    #[inline]
+    fn become_current(&self, g: &G) {
+        self.current.set(g);
+        self.identity.set(&raw const g.identity);
+        self.remote.set_running(&g.identity);
+        self.slice.set(None);
+        set_goroutine(NonNull::from(g).cast());
+    }
+
+    /// Switches the running goroutine out: to the next one, if it is clear who that is, else to the loop.
+    #[inline(always)]
+    pub(super) fn switch_out(&self, g: &G) {
+        let next = self.next_at_once();
+        // SAFETY: it is the running goroutine that calls; the next one lives here, and is switched out.
+        unsafe {
+            if next.is_null() {
+                g.own.context.switch_out(&self.outside);
+            } else {
+                self.become_current(&*next);
+                if !ptr::eq(next, g) {
+                    g.own.context.hop(&(*next).own.context);
+                }
+            }
+        }
+    }
+
+    /// Who is next, where the loop would find nothing before it; null if it is the loop's turn.
+    #[inline(always)]
+    fn next_at_once(&self) -> *const G {
+        let hops = self.hops.get();
+        if !Context::HOPS || hops == 0 || self.remote.has_mail() {
+            return ptr::null();
+        }
+        let mut next = self.runnext.get();
+        if next.is_null() {
+            let Some(first) = self.ready.borrow_mut().pop_front() else { return ptr::null() };
+            self.chain.set(0);
+            next = first;
+        } else {
+            let chain = self.chain.get();
+            if chain >= LONGEST_CHAIN && !self.ready.borrow().is_empty() {
+                return ptr::null();
+            }
+            self.runnext.set(ptr::null());
+            self.chain.set(chain + 1);
+        }
+        self.hops.set(hops - 1);
+        self.remote.next_turn();
+        next
     }
 
     /// A goroutine has ended.
@@ -561,8 +623,7 @@ impl Worker {
         g.identity.report(format_args!("is cancelled and cannot be unwound: it is left"));
         body.forsake(None);
         loop {
-            // SAFETY: it is the running goroutine that calls.
-            unsafe { g.own.context.switch_out() };
+            self.switch_out(g);
         }
     }
 

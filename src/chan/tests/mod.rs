@@ -20,6 +20,7 @@ mod ring;
 mod waitq;
 
 use super::hchan::{Hchan, Patience, Refusal};
+use crate::park::Ready;
 use std::mem::MaybeUninit;
 use std::panic::Location;
 
@@ -43,11 +44,12 @@ impl Kind for Threads {
 }
 
 pub(super) fn send<T>(chan: &Hchan<T>, value: T, patience: Patience) -> Result<(), (Refusal, T)> {
+    let mut owed = Ready::NOBODY;
     // SAFETY: the value is forgotten if it was sent.
-    match unsafe { chan.chansend((&raw const value).cast_mut(), patience, Location::caller()) } {
-        Ok(ready) => {
+    match unsafe { chan.chansend((&raw const value).cast_mut(), patience, Location::caller(), &mut owed) } {
+        Ok(()) => {
             std::mem::forget(value);
-            ready.fire();
+            owed.fire();
             Ok(())
         }
         Err(refusal) => Err((refusal, value)),
@@ -56,9 +58,11 @@ pub(super) fn send<T>(chan: &Hchan<T>, value: T, patience: Patience) -> Result<(
 
 pub(super) fn recv<T>(chan: &Hchan<T>, patience: Patience) -> Result<T, Refusal> {
     let mut room = MaybeUninit::uninit();
+    let mut owed = Ready::NOBODY;
     // SAFETY: the room may be written, and holds a value if this succeeded.
     unsafe {
-        chan.chanrecv(room.as_mut_ptr(), patience, Location::caller())?.fire();
+        chan.chanrecv(room.as_mut_ptr(), patience, Location::caller(), &mut owed)?;
+        owed.fire();
         Ok(room.assume_init())
     }
 }

@@ -6,16 +6,29 @@ use corosensei::{Coroutine, CoroutineResult, Yielder};
 use std::cell::{Cell, UnsafeCell};
 use std::ptr;
 
+/// Where a worker goes on when its goroutines stop: that is the coroutine's.
+pub(in crate::rt) struct Outside;
+
+impl Outside {
+    pub(in crate::rt) fn new() -> Self {
+        Self
+    }
+}
+
 /// Where a goroutine and its worker go on when the other stops.
 pub(in crate::rt) struct Context {
+    ended: Cell<bool>,
     coroutine: UnsafeCell<Option<Coroutine<(), (), (), Stack>>>,
     /// How the running goroutine reaches its worker.
     yielder: Cell<*const Yielder<(), ()>>,
 }
 
 impl Context {
+    /// Can a goroutine switch to another one?
+    pub(in crate::rt) const HOPS: bool = false;
+
     pub(in crate::rt) fn new() -> Self {
-        Self { coroutine: UnsafeCell::new(None), yielder: Cell::new(ptr::null()) }
+        Self { ended: Cell::new(false), coroutine: UnsafeCell::new(None), yielder: Cell::new(ptr::null()) }
     }
 
     /// Gives it a stack, and what to run there.
@@ -35,23 +48,37 @@ impl Context {
         unsafe { *self.coroutine.get() = Some(coroutine) };
     }
 
-    /// From the worker: runs the goroutine until it switches out. True if it has ended.
+    /// From the worker: runs the goroutine until it stops.
     ///
     /// # Safety
     /// Called by its worker, from the worker's own stack; it is prepared, and has not ended.
-    pub(in crate::rt) unsafe fn switch_in(&self) -> bool {
+    pub(in crate::rt) unsafe fn switch_in(&self, _: &Outside) {
         // SAFETY: only its worker touches the coroutine, and never while it runs.
         let coroutine = unsafe { (*self.coroutine.get()).as_mut().expect("resumed after its end") };
-        matches!(coroutine.resume(()), CoroutineResult::Return(()))
+        self.ended.set(matches!(coroutine.resume(()), CoroutineResult::Return(())));
     }
 
     /// From the goroutine: returns when it is switched in again.
     ///
     /// # Safety
     /// Called by the goroutine itself.
-    pub(in crate::rt) unsafe fn switch_out(&self) {
+    pub(in crate::rt) unsafe fn switch_out(&self, _: &Outside) {
         // SAFETY: the yielder lives on the goroutine's stack, below its body.
         unsafe { (*self.yielder.get()).suspend(()) };
+    }
+
+    /// # Safety
+    /// Never called.
+    pub(in crate::rt) unsafe fn hop(&self, _: &Self) {
+        unreachable!("a coroutine returns to who has resumed it");
+    }
+
+    /// Where its stack stops is the coroutine's.
+    pub(in crate::rt) fn prefetch(&self) {}
+
+    /// Has it come to its end?
+    pub(in crate::rt) fn has_ended(&self) -> bool {
+        self.ended.get()
     }
 
     /// The stack of one that has ended.

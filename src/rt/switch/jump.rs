@@ -1,25 +1,39 @@
 //! The switch by a jump, for x86-64.
 //!
-//! **What is saved** is `rbp`, `rbx`, the place to go on at, and in the [`Context`] where those lie: the compiler is told that
-//! everything else is lost. A stack that has stopped ends in the three words, the place last; so does one that
-//! was prepared, whose place takes the two below it off and calls.
+//! **What is saved** is `rbp`, `rbx`, the place to go on at, and in the [`Context`] (a worker's: the [`Outside`]) where those
+//! lie: the compiler is told that everything else is lost. A stack that has stopped ends in the three words, the place last;
+//! so does one that was prepared, whose place takes the two below it off and calls.
 
+use crate::rt::current::running;
 use crate::rt::g::Body;
+use crate::rt::prefetch::prefetch;
 use crate::rt::stack::Stack;
 use std::arch::{asm, global_asm};
 use std::cell::Cell;
 use std::{process, ptr};
 
+/// Cache lines on top of a stack that a goroutine comes back to from a `recv`: its frame, and those of who waits for it.
+const PREFETCHED: usize = 6;
+
 /// What lies on a stack that has stopped: where to go on, and registers.
 type Word = *const ();
 
-/// Where a goroutine and its worker go on when the other stops.
+/// Where a worker goes on when its goroutines stop.
+pub(in crate::rt) struct Outside(Cell<*mut Word>);
+
+impl Outside {
+    pub(in crate::rt) fn new() -> Self {
+        Self(Cell::new(ptr::null_mut()))
+    }
+}
+
+/// Where a goroutine goes on.
+#[repr(C)]
 pub(in crate::rt) struct Context {
+    inside: Cell<*mut Word>,
+    ended: Cell<bool>,
     stack: Cell<Option<Stack>>,
     body: Cell<Option<*const dyn Body>>,
-    inside: Cell<*mut Word>,
-    outside: Cell<*mut Word>,
-    ended: Cell<bool>,
 }
 
 // The first frame of a stack: takes the argument and the function off it, which leaves it aligned, and calls. There is no
@@ -80,20 +94,22 @@ extern "C" fn enter(context: *const Context) -> ! {
         let context = &*context;
         (*context.body.get().expect("prepared")).run();
         context.ended.set(true);
-        context.switch_out();
+        context.switch_out(&running().0.outside);
     }
     // Nobody resumes a goroutine that has ended.
     process::abort()
 }
 
 impl Context {
+    /// Can a goroutine switch to another one?
+    pub(in crate::rt) const HOPS: bool = true;
+
     pub(in crate::rt) fn new() -> Self {
         Self {
+            inside: Cell::new(ptr::null_mut()),
+            ended: Cell::new(false),
             stack: Cell::new(None),
             body: Cell::new(None),
-            inside: Cell::new(ptr::null_mut()),
-            outside: Cell::new(ptr::null_mut()),
-            ended: Cell::new(false),
         }
     }
 
@@ -115,23 +131,46 @@ impl Context {
         self.stack.set(Some(stack));
     }
 
-    /// From the worker: runs the goroutine until it switches out. True if it has ended.
+    /// From the worker: runs the goroutine, and those that it hops to, until one stops with nobody next.
     ///
     /// # Safety
-    /// Called by its worker, from the worker's own stack; it is prepared, and has not ended.
-    pub(in crate::rt) unsafe fn switch_in(&self) -> bool {
-        // SAFETY: prepared, or saved when it switched out.
-        unsafe { switch(self.outside.as_ptr(), self.inside.get()) };
-        self.ended.get()
+    /// Called by its worker, whose outside it is, from the worker's own stack; it is prepared, and has not ended.
+    #[inline]
+    pub(in crate::rt) unsafe fn switch_in(&self, outside: &Outside) {
+        // SAFETY: prepared, or saved when it was switched out.
+        unsafe { switch(outside.0.as_ptr(), self.inside.get()) };
     }
 
-    /// From the goroutine: returns when it is switched in again.
+    /// From the goroutine, to its worker: returns when it is switched in again.
     ///
     /// # Safety
-    /// Called by the goroutine itself.
-    pub(in crate::rt) unsafe fn switch_out(&self) {
-        // SAFETY: saved when it was switched in.
-        unsafe { switch(self.inside.as_ptr(), self.outside.get()) };
+    /// Called by the goroutine itself; the outside is its worker's.
+    #[inline]
+    pub(in crate::rt) unsafe fn switch_out(&self, outside: &Outside) {
+        // SAFETY: saved when the worker switched in.
+        unsafe { switch(self.inside.as_ptr(), outside.0.get()) };
+    }
+
+    /// From the goroutine, to another one: returns when it is switched in again.
+    ///
+    /// # Safety
+    /// Called by the goroutine itself; `next` is another one of its worker, that is prepared and has not ended.
+    #[inline]
+    pub(in crate::rt) unsafe fn hop(&self, next: &Self) {
+        // SAFETY: prepared, or saved when it was switched out.
+        unsafe { switch(self.inside.as_ptr(), next.inside.get()) };
+    }
+
+    /// It will be switched in before long: what lies on top of its stack had better be in the cache by then.
+    #[inline(always)]
+    pub(in crate::rt) fn prefetch(&self) {
+        prefetch(self.inside.get().cast(), PREFETCHED);
+    }
+
+    /// Has it come to its end?
+    #[inline]
+    pub(in crate::rt) fn has_ended(&self) -> bool {
+        self.ended.get()
     }
 
     /// The stack of one that has ended.
