@@ -6,6 +6,7 @@
 //! model of its own.
 
 pub(crate) mod lock;
+mod pause;
 
 use std::time::{Duration, Instant};
 
@@ -204,6 +205,7 @@ macro_rules! mutex_as_lock {
 use mutex_as_lock;
 
 pub(crate) use body::*;
+pub(crate) use pause::pause;
 
 /// How long it is until `deadline`; `None` if that has passed.
 #[cfg(not(gochan_shuttle))]

@@ -6,7 +6,7 @@
 //! channel: where they have paid, there are more; where they have not (an idle worker), next to none.
 
 use super::{Done, Wait, Waiter, Who};
-use crate::primitive::{AtomicU32, Ordering, hint, is_over, thread, time_left};
+use crate::primitive::{AtomicU32, Ordering, is_over, pause, thread, time_left};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -50,7 +50,7 @@ impl Spin {
                     pays(&self.pauses, pauses, MOST_PAUSES);
                     return Some(done);
                 }
-                hint::spin_loop();
+                pause();
             }
             does_not_pay(&self.pauses, pauses);
         }

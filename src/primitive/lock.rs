@@ -12,12 +12,12 @@
 // Under a model checker the channel's lock is that checker's mutex, and this one is built for its own model only.
 #![cfg_attr(any(gochan_loom, gochan_shuttle), allow(dead_code))]
 
-use super::{AtomicBool, Ordering, UnsafeCell, hint, thread};
+use super::{AtomicBool, Ordering, UnsafeCell, pause, thread};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-/// How often who waits looks at the lock before the core is yielded, and how many spin hints come before the first look. The
+/// How often who waits looks at the lock before the core is yielded, and how many pauses come before the first look. The
 /// pauses double, so that who waits stays off the holder's cache line: the holder gets many short sections done meanwhile,
 /// and each of them costs less than passing the lock back and forth.
 #[derive(Clone, Copy)]
@@ -35,12 +35,12 @@ impl Pauses {
     #[inline]
     fn pause(self, round: u32) {
         for _ in 0..self.shortest << round {
-            hint::spin_loop();
+            pause();
         }
     }
 }
 
-/// Threads: where a hint takes 70 ns, the first pause is as long as some ten sections. For two threads that hand values to
+/// Threads: what comes before the first look is as long as some ten sections. For two threads that hand values to
 /// each other a longer one would be the longest part of a hand-off.
 const THREAD: Pauses = pauses(5, 8);
 /// Tasks: those that meet on one executor thread pass a value without a cache line going anywhere, so who interrupts them

@@ -4,7 +4,6 @@
 use super::cancel;
 use super::census;
 use super::g::{G, Identity};
-use super::mail::{Mail, ReadyG};
 use super::worker::Worker;
 use crate::park::{self, Resumed, Scheduler, Spare, Wait};
 use std::cell::Cell;
@@ -116,7 +115,8 @@ unsafe fn ready(g: NonNull<()>) {
             unsafe { (*g).own.context.prefetch() };
             worker.ready_here(g);
         }
-        _ => home.post(Mail::Ready(ReadyG(g))),
+        // SAFETY: as above, and this is its one wake-up.
+        _ => unsafe { home.post_ready(g) },
     }
 }
 

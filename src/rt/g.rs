@@ -25,7 +25,7 @@ use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 /// Which goroutine or task: what is known of it from its start.
 ///
@@ -255,13 +255,21 @@ pub(super) struct G {
     pub(super) identity: Identity,
     /// What others know of its worker, from its first run on.
     home: AtomicPtr<Remote>,
+    /// While it is readied, on its worker's list: who was before it.
+    pub(super) readied_before: Cell<*const G>,
+    /// What would have it end.
+    ends: AtomicU8,
+    pub(super) own: Own,
     /// The child of which scope it is.
     pub(super) scope: Option<Arc<ScopeState>>,
-    cancelled: AtomicBool,
-    pub(super) own: Own,
     /// Its place among those who live on its worker, which alone writes it; to others it is a hint.
     pub(super) place: AtomicUsize,
 }
+
+/// It was cancelled.
+const CANCELLED: u8 = 1;
+/// It is the child of a scope, which may be.
+const SCOPED: u8 = 2;
 
 const _: () = assert!(offset_of!(G, identity) + offset_of!(Identity, id) == LINE);
 const _: () = assert!(offset_of!(G, own) + offset_of!(Own, context) + size_of::<usize>() <= 2 * LINE);
@@ -294,9 +302,10 @@ impl G {
         Self {
             identity,
             stack_size,
-            scope,
             home: AtomicPtr::new(ptr::null_mut()),
-            cancelled: AtomicBool::new(false),
+            readied_before: Cell::new(ptr::null()),
+            ends: AtomicU8::new(if scope.is_some() { SCOPED } else { 0 }),
+            scope,
             references: AtomicUsize::new(1),
             place: AtomicUsize::new(usize::MAX),
             stack: Cell::new(stack),
@@ -321,12 +330,14 @@ impl G {
     }
 
     /// Is it, or the scope that it is a child of, cancelled?
+    #[inline]
     pub(super) fn is_told_to_end(&self) -> bool {
-        self.cancelled.load(Ordering::SeqCst) || self.scope.as_ref().is_some_and(|scope| scope.is_cancelled())
+        let ends = self.ends.load(Ordering::SeqCst);
+        ends != 0 && (ends & CANCELLED != 0 || self.scope.as_ref().is_some_and(|scope| scope.is_cancelled()))
     }
 
     pub(super) fn tell_to_end(&self) {
-        self.cancelled.store(true, Ordering::SeqCst);
+        self.ends.fetch_or(CANCELLED, Ordering::SeqCst);
     }
 
     /// The stack that was taken for it beforehand.

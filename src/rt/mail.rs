@@ -1,7 +1,7 @@
 //! What others know of a worker, and how they reach it.
 //!
-//! A remote is made once and never freed, since a goroutine names it to whoever readies it. Started goroutines and orders go
-//! to the inbox, which only the worker reads; work that is sent to it goes to the mailbox, from which others may steal if the
+//! A remote is made once and never freed, since a goroutine names it to whoever readies it. Started goroutines go on a list
+//! that runs through their records, and orders to the inbox, both of which only the worker reads; work that is sent to it goes to the mailbox, from which others may steal if the
 //! worker does not come for it: a closure or a task is always where somebody else can take it.
 
 use super::census::Ask;
@@ -20,8 +20,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a worker finds in its inbox.
 pub(super) enum Mail {
-    /// A goroutine of its own can run again.
-    Ready(ReadyG),
     /// The goroutine with this id, probably at this place, is cancelled.
     Cancel { place: usize, id: NonZeroU64 },
     /// The children of a scope are cancelled.
@@ -31,12 +29,6 @@ pub(super) enum Mail {
     /// Who lives there?
     Census(Ask),
 }
-
-/// A goroutine that is to be run by its worker.
-pub(super) struct ReadyG(pub(super) *const G);
-
-// SAFETY: it is handed to its worker, which alone runs it.
-unsafe impl Send for ReadyG {}
 
 /// Every remote there is: as many as workers ever were at a time.
 static ALL: Mutex<Vec<&'static Remote>> = Mutex::new(Vec::new());
@@ -49,6 +41,9 @@ const DORMANT: u64 = 2;
 const SLEEP: u64 = 0b11;
 
 pub(super) struct Remote {
+    /// Its goroutines that were readied elsewhere since it last looked: the last of them, which knows the one before. Who
+    /// puts the first one there wakes the worker.
+    readied: AtomicPtr<G>,
     inbox: Mutex<Vec<Mail>>,
     has_mail: AtomicBool,
     /// How often it has gone to sleep, and below that in two bits whether it sleeps.
@@ -82,6 +77,7 @@ impl Remote {
     /// One that lives for ever.
     pub(super) fn create(unparker: Unparker, stealer: Stealer<Work>) -> &'static Self {
         let remote = Box::leak(Box::new(Self {
+            readied: AtomicPtr::new(ptr::null_mut()),
             inbox: Mutex::new(Vec::new()),
             has_mail: AtomicBool::new(false),
             sleep: AtomicU64::new(AWAKE),
@@ -126,8 +122,44 @@ impl Remote {
         self.wake();
     }
 
+    /// From any thread: goready. Wakes the worker if it sleeps.
+    ///
+    /// # Safety
+    /// `g` lives here, and is in nobody's hands until the worker has it again.
+    pub(super) unsafe fn post_ready(&self, g: *const G) {
+        let mut last = self.readied.load(Ordering::Relaxed);
+        loop {
+            // SAFETY: the caller's contract.
+            unsafe { (*g).readied_before.set(last) };
+            // Release: what was done before it was readied, and which one it follows.
+            match self.readied.compare_exchange_weak(last, g.cast_mut(), Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(now) => last = now,
+            }
+        }
+        if last.is_null() {
+            fence(Ordering::SeqCst);
+            self.wake();
+        }
+    }
+
+    /// The worker's: those that were readied, the last first. Each knows the one before.
+    #[inline]
+    pub(super) fn take_readied(&self) -> *const G {
+        if self.readied.load(Ordering::Relaxed).is_null() {
+            return ptr::null();
+        }
+        self.readied.swap(ptr::null_mut(), Ordering::Acquire)
+    }
+
+    /// Has anything come for it?
     #[inline]
     pub(super) fn has_mail(&self) -> bool {
+        !self.readied.load(Ordering::Relaxed).is_null() | self.has_mail.load(Ordering::Relaxed)
+    }
+
+    /// The worker's: has anybody written to it?
+    pub(super) fn has_orders(&self) -> bool {
         self.has_mail.load(Ordering::Relaxed)
     }
 

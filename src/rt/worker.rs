@@ -22,13 +22,14 @@
 use super::bridge::Polling;
 use super::current;
 use super::g::{Body, Fresh, G, Identity};
-use super::mail::{Mail, ReadyG, Remote, count};
+use super::mail::{Mail, Remote, count};
 use super::record::{Records, Ref};
 use super::runtime::{Shared, until_known};
 use super::stack::{Stack, StackError, Stacks};
 use super::switch::{Context, Outside};
 use super::task;
 use crate::park::{Resumed, set_goroutine, set_scheduler};
+use crate::primitive::pause;
 use crossbeam_deque::Worker as Deque;
 use parking::Parker;
 use smallvec::SmallVec;
@@ -343,7 +344,7 @@ impl Worker {
         let (mut found, mut looks) = (None, 0);
         let mut most = LOOKS;
         while found.is_none() && looks < most && !self.remote.has_mail() && self.remote.mailbox.is_empty() {
-            std::hint::spin_loop();
+            pause();
             looks += 1;
             found = shared.injected(&self.fresh);
             for (other, turn) in &seen {
@@ -388,15 +389,35 @@ impl Worker {
         self.send(other, (0..surplus).map_while(|_| self.fresh.pop()));
     }
 
+    /// Those that were readied elsewhere, in the order in which they were.
+    fn read_readied(&self) {
+        let (mut last, mut first) = (self.remote.take_readied(), ptr::null());
+        if last.is_null() {
+            return;
+        }
+        self.has_peers.set(true);
+        // SAFETY: they live here, and are switched out.
+        unsafe {
+            while !last.is_null() {
+                (first, last) = (last, (*last).readied_before.replace(first));
+            }
+            let mut ready = self.ready.borrow_mut();
+            while !first.is_null() {
+                ready.push_back(first);
+                first = (*first).readied_before.replace(ptr::null());
+            }
+        }
+    }
+
     fn read_mail(&self) {
+        self.read_readied();
+        if !self.remote.has_orders() {
+            return;
+        }
         let mut all = self.mail.take();
         self.remote.read(&mut all);
         for mail in all.drain(..) {
             match mail {
-                Mail::Ready(ReadyG(g)) => {
-                    self.ready.borrow_mut().push_back(g);
-                    self.has_peers.set(true);
-                }
                 Mail::Cancel { place, id } => self.cancel(place, id),
                 Mail::CancelScope(scope) => {
                     self.interrupt_all(|g| g.scope.as_ref().is_some_and(|its| Arc::ptr_eq(its, &scope)));
@@ -635,7 +656,7 @@ impl Worker {
                 if self.remote.has_mail() {
                     return;
                 }
-                std::hint::spin_loop();
+                pause();
             }
         }
         let next_timer = self.run_timers();
