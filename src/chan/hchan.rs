@@ -37,7 +37,6 @@ use crate::debug::{Channel, See, Use};
 use crate::park::{self, Done, Outcome, Ready, Reason, Spin, Wait};
 use crate::primitive::{AtomicBool, AtomicU64, AtomicUsize, Lock, Ordering, is_over};
 use std::fmt;
-use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::ptr;
 use std::time::{Duration, Instant};
@@ -99,14 +98,6 @@ fn result(outcome: Option<Outcome>, owed: &mut Ready) -> Result<(), Refusal> {
     }
     owed.take().fire();
     Err(if outcome.is_some() { Refusal::Closed } else { Refusal::Blocked })
-}
-
-/// Fires the wake-up that is owed before a wait. False if a waker has panicked: that is to be raised behind the wait.
-#[cold]
-#[inline(never)]
-fn fire_first(ready: Ready, panic: &mut Ready) -> bool {
-    *panic = ready.try_fire();
-    panic.is_nobody()
 }
 
 /// A wait in one place: the sudog and the word that ends it side by side, in one cache line.
@@ -318,7 +309,8 @@ impl<T> Hchan<T> {
         let outcome = unsafe {
             let sg = plain.sudog(elem.cast());
             let this = c.chan();
-            this.park(c.queue_sender_and_leave(sg), sg, patience, owed)
+            let calm = c.queue_sender_and_leave(sg, owed);
+            this.park(calm, sg, patience)
         };
         result(outcome, owed)
     }
@@ -425,7 +417,8 @@ impl<T> Hchan<T> {
         let outcome = unsafe {
             let sg = plain.sudog(room.cast());
             let this = c.chan();
-            this.park(c.queue_receiver_and_leave(sg), sg, patience, owed)
+            let calm = c.queue_receiver_and_leave(sg, owed);
+            this.park(calm, sg, patience)
         };
         result(outcome, owed)
     }
@@ -449,21 +442,21 @@ impl<T> Hchan<T> {
         unsafe {
             let sg = plain.sudog(room.cast());
             let (this, ended) = (c.chan(), c.pair_arriving(sg, sender));
-            this.park(c.leave(ended), sg, patience, owed)
+            *owed = c.leave(ended).try_fire();
+            this.park(owed.is_nobody(), sg, patience)
         }
     }
 
-    /// gopark of a plain wait that is queued: fires what the section owes, waits, and withdraws when the time is over. `None`:
-    /// nothing has happened. A waker that panics ends the waiting; the panic is raised by firing what is then `owed`.
+    /// gopark of a plain wait that is queued, behind the section: waits, and withdraws when the time is over. `None`: nothing
+    /// has happened. If a waker that was fired before has panicked, so that the caller is not `calm`, there is no time.
     ///
     /// # Safety
     /// `sg` and its wait belong to the caller and are queued on this channel. When this returns, they are not.
     #[inline(always)]
-    unsafe fn park(&self, ready: Ready, sg: *const Sudog, patience: Patience, owed: &mut Ready) -> Option<Outcome> {
-        let ready = ManuallyDrop::new(ready);
+    unsafe fn park(&self, calm: bool, sg: *const Sudog, patience: Patience) -> Option<Outcome> {
         // SAFETY: the caller's contract.
         unsafe {
-            if !ready.is_nobody() && !fire_first(ManuallyDrop::into_inner(ready), owed) {
+            if !calm {
                 return self.give_up(sg);
             }
             match (*(*sg).wait()).park(patience.deadline(), &self.spin, || self.register()) {

@@ -416,26 +416,49 @@ impl<'a, T> Locked<'a, T> {
         self.leave_changed(ended, 0, if readable { 0 } else { READABLE })
     }
 
-    /// The last step of a section: queues a sender with a value.
+    /// The last step of a section: queues a sender with a value. False if a waker has panicked, of those who watch: that is to
+    /// be raised by firing what is then `owed`.
     ///
     /// # Safety
     /// As for [`queue_sender`](Self::queue_sender); the channel is open, there is no slot, and no receiver.
     #[inline(always)]
-    pub(super) unsafe fn queue_sender_and_leave(mut self, sg: *const Sudog) -> Ready {
+    pub(super) unsafe fn queue_sender_and_leave(mut self, sg: *const Sudog, owed: &mut Ready) -> bool {
         // SAFETY: the caller's contract.
         unsafe { self.queue_sender(sg) };
-        self.leave_changed(Ended::NOBODY, READABLE, WRITABLE)
+        self.leave_to_park(READABLE, WRITABLE, owed)
     }
 
-    /// The last step of a section: queues a receiver.
+    /// The last step of a section: queues a receiver. False as for
+    /// [`queue_sender_and_leave`](Self::queue_sender_and_leave).
     ///
     /// # Safety
     /// As for [`queue_receiver`](Self::queue_receiver); the channel is open, nothing is in hand, and no sender is queued.
     #[inline(always)]
-    pub(super) unsafe fn queue_receiver_and_leave(mut self, sg: *const Sudog) -> Ready {
+    pub(super) unsafe fn queue_receiver_and_leave(mut self, sg: *const Sudog, owed: &mut Ready) -> bool {
         // SAFETY: the caller's contract.
         unsafe { self.queue_receiver(sg) };
-        self.leave_changed(Ended::NOBODY, WRITABLE, READABLE)
+        self.leave_to_park(WRITABLE, READABLE, owed)
+    }
+
+    /// As [`leave_changed`](Self::leave_changed), for who parks next, and fires. What is rare is out of line: a wake-up that
+    /// is not there had better not be carried about, on a stack that is about to be left.
+    #[inline(always)]
+    fn leave_to_park(self, set: u64, clear: u64, owed: &mut Ready) -> bool {
+        #[cold]
+        #[inline(never)]
+        fn tell<T>(c: Locked<'_, T>, word: u64, owed: &mut Ready) -> bool {
+            *owed = c.unlock(word).try_fire();
+            owed.is_nobody()
+        }
+        let mut this = ManuallyDrop::new(self);
+        this.state.busy = true;
+        let word = this.state.publish_change(this.chan, set, clear);
+        if this.state.watchers.is_empty() {
+            // SAFETY: unlocked once, here or in `unlock`.
+            unsafe { ManuallyDrop::drop(&mut this.state) };
+            return true;
+        }
+        tell(ManuallyDrop::into_inner(this), word, owed)
     }
 
     /// As [`leave`](Self::leave), for many, whom it wakes. Should a waker panic, the others are woken all the same; firing

@@ -57,8 +57,7 @@ impl Goroutine {
         unreachable!("there are none: {scheduler:?}");
         #[cfg(feature = "rt")]
         {
-            let g = RUNNING.with(|running| running.g.get());
-            Self { g: NonNull::new(g.cast_mut()).expect("set when it was switched to"), ready: scheduler.ready }
+            Self { g: RUNNING.with(|running| running.g.get()), ready: scheduler.ready }
         }
     }
 
@@ -122,7 +121,7 @@ struct Running {
     scheduler: Cell<Option<&'static Scheduler>>,
     /// And the goroutine.
     #[cfg(feature = "rt")]
-    g: Cell<*const ()>,
+    g: Cell<NonNull<()>>,
     /// What is left of its budget. Nobody counts a plain thread's.
     #[cfg(feature = "rt")]
     left: Cell<u32>,
@@ -134,7 +133,7 @@ thread_local! {
         Running {
             scheduler: Cell::new(None),
             #[cfg(feature = "rt")]
-            g: Cell::new(std::ptr::null()),
+            g: Cell::new(NonNull::dangling()),
             #[cfg(feature = "rt")]
             left: Cell::new(u32::MAX),
         }
@@ -168,7 +167,7 @@ pub(crate) fn set_scheduler(scheduler: Option<&'static Scheduler>) -> Option<&'s
 pub(crate) fn set_goroutine(g: NonNull<()>) {
     RUNNING.with(|running| {
         running.left.set(BUDGET);
-        running.g.set(g.as_ptr());
+        running.g.set(g);
     });
 }
 

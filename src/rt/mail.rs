@@ -6,11 +6,12 @@
 
 use super::census::Ask;
 use super::g::{G, Identity};
+use super::queue::Stealers;
 use super::scope::ScopeState;
 use super::worker::Work;
 use crate::debug::Kind;
 use crate::park::Who;
-use crossbeam_deque::{Injector, Stealer};
+use crossbeam_deque::Injector;
 use parking::Unparker;
 use std::num::NonZeroU64;
 use std::panic::Location;
@@ -50,7 +51,7 @@ pub(super) struct Remote {
     sleep: AtomicU64,
     unparker: Unparker,
     /// The worker's fresh work, and what was sent to it.
-    pub(super) stealer: Stealer<Work>,
+    pub(super) stealers: Stealers,
     pub(super) mailbox: Injector<Work>,
     /// Started goroutines that have not ended. Written by the worker, as is all of what follows.
     residents: AtomicUsize,
@@ -75,14 +76,14 @@ pub(super) fn count(counter: &AtomicU64) {
 
 impl Remote {
     /// One that lives for ever.
-    pub(super) fn create(unparker: Unparker, stealer: Stealer<Work>) -> &'static Self {
+    pub(super) fn create(unparker: Unparker, stealers: Stealers) -> &'static Self {
         let remote = Box::leak(Box::new(Self {
             readied: AtomicPtr::new(ptr::null_mut()),
             inbox: Mutex::new(Vec::new()),
             has_mail: AtomicBool::new(false),
             sleep: AtomicU64::new(AWAKE),
             unparker,
-            stealer,
+            stealers,
             mailbox: Injector::new(),
             residents: AtomicUsize::new(0),
             turns: AtomicU32::new(0),
@@ -276,7 +277,7 @@ impl Remote {
             busy_with_spawned_at: runs.map(|(_, at)| at),
             residents: self.residents(),
             inbox: self.inbox.lock().unwrap_or_else(PoisonError::into_inner).len(),
-            fresh: self.stealer.len() + self.mailbox.len(),
+            fresh: self.stealers.len() + self.mailbox.len(),
         }
     }
 
@@ -290,7 +291,7 @@ impl Remote {
 
     /// The monitor's: it has made no turn for long, or is even lost. Has it anything that others could do?
     pub(super) fn is_stuck_beside_work(&self, is_lost: bool) -> bool {
-        let has_work = !(self.stealer.is_empty() && self.mailbox.is_empty());
+        let has_work = !(self.stealers.is_empty() && self.mailbox.is_empty());
         if has_work {
             self.is_lost.store(is_lost, Ordering::Relaxed);
             self.is_stuck.store(true, Ordering::Relaxed);
@@ -300,13 +301,13 @@ impl Remote {
 
     /// How much there is for it to do, by number.
     pub(super) fn load(&self) -> usize {
-        self.residents() + self.stealer.len() + self.mailbox.len()
+        self.residents() + self.stealers.len() + self.mailbox.len()
     }
 
     /// Has it work that another may take? The one thing that it will do next, it will do, and what was sent to it was sent
     /// so that it lives there: only if it is stuck is that anybody's.
     pub(super) fn has_to_spare(&self) -> bool {
-        self.stealer.len() > usize::from(!self.is_stuck.load(Ordering::Relaxed))
+        self.stealers.len() > usize::from(!self.is_stuck.load(Ordering::Relaxed))
             || self.is_lost() && !self.mailbox.is_empty()
     }
 }

@@ -18,6 +18,7 @@ mod mail;
 mod monitor;
 mod overflow;
 mod prefetch;
+mod queue;
 mod record;
 mod runtime;
 mod scope;

@@ -4,7 +4,7 @@
 //! - `runnext`, the goroutine that was readied last from here: it uses what its waker has just touched. Chains of it are
 //!   capped, or two goroutines that ready each other would keep all others out.
 //! - `ready`: started goroutines, in order. Only this worker can run them, so neither queue needs an atomic.
-//! - `fresh`: closures and tasks, which other workers may steal.
+//! - `fresh`: closures and tasks, which other workers may steal (see `queue`).
 //! - the injector, what other workers have, and then sleep.
 //!
 //! Before all of these come timers that are due, and the inbox, through which goroutines come that are readied elsewhere.
@@ -23,6 +23,7 @@ use super::bridge::Polling;
 use super::current;
 use super::g::{Body, Fresh, G, Identity};
 use super::mail::{Mail, Remote, count};
+use super::queue::Queue;
 use super::record::{Records, Ref};
 use super::runtime::{Shared, until_known};
 use super::stack::{Stack, StackError, Stacks};
@@ -30,7 +31,6 @@ use super::switch::{Context, Outside};
 use super::task;
 use crate::park::{Resumed, set_goroutine, set_scheduler};
 use crate::primitive::pause;
-use crossbeam_deque::Worker as Deque;
 use parking::Parker;
 use smallvec::SmallVec;
 use std::backtrace::Backtrace;
@@ -81,7 +81,7 @@ pub(super) type Timer = (Instant, u64);
 
 /// What a worker is made of, and what others know of it.
 pub(super) struct Parts {
-    fresh: Deque<Work>,
+    fresh: Queue,
     parker: Parker,
     pub(super) remote: &'static Remote,
 }
@@ -93,8 +93,8 @@ impl Parts {
     pub(super) fn new() -> Self {
         let spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner).pop();
         spare.unwrap_or_else(|| {
-            let (fresh, parker) = (Deque::new_fifo(), Parker::new());
-            let remote = Remote::create(parker.unparker(), fresh.stealer());
+            let (fresh, parker) = (Queue::new(), Parker::new());
+            let remote = Remote::create(parker.unparker(), fresh.stealers());
             Self { fresh, parker, remote }
         })
     }
@@ -110,7 +110,7 @@ impl Parts {
 pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) remote: &'static Remote,
-    fresh: Deque<Work>,
+    fresh: Queue,
     runnext: Cell<*const G>,
     pub(super) ready: RefCell<VecDeque<*const G>>,
     /// Who waits for what moment; each is taken out by its goroutine, or fires.
@@ -293,7 +293,12 @@ impl Worker {
         }
         if turn.wrapping_sub(self.fresh_turn.get()) >= TURNS_PER_FRESH || self.yielded.replace(false) {
             self.fresh_turn.set(turn);
-            if let Some(work) = self.shared.injected(&self.fresh).or_else(|| self.take_fresh()) {
+            if let Some(work) = self
+                .shared
+                .injected(self.fresh.line())
+                .or_else(|| self.fresh.pop_oldest())
+                .or_else(|| self.take_fresh())
+            {
                 return Found::Work(work);
             }
         }
@@ -322,7 +327,7 @@ impl Worker {
     fn take_fresh(&self) -> Option<Work> {
         self.fresh.pop().or_else(|| {
             let mailbox = &self.remote.mailbox;
-            if mailbox.is_empty() { None } else { until_known(|| mailbox.steal_batch_and_pop(&self.fresh)) }
+            if mailbox.is_empty() { None } else { until_known(|| mailbox.steal_batch_and_pop(self.fresh.line())) }
         })
     }
 
@@ -334,7 +339,7 @@ impl Worker {
         if shared.is_shut_down() {
             return None;
         }
-        if let Some(work) = shared.injected(&self.fresh) {
+        if let Some(work) = shared.injected(self.fresh.line()) {
             return Some(work);
         }
         if !shared.start_searching() {
@@ -346,10 +351,10 @@ impl Worker {
         while found.is_none() && looks < most && !self.remote.has_mail() && self.remote.mailbox.is_empty() {
             pause();
             looks += 1;
-            found = shared.injected(&self.fresh);
+            found = shared.injected(self.fresh.line());
             for (other, turn) in &seen {
                 let is_busy_with_it = other.turn() != *turn;
-                if !is_busy_with_it && !other.stealer.is_empty() {
+                if !is_busy_with_it && !other.stealers.is_empty() {
                     most = PATIENT_LOOKS;
                 }
                 // Whoever has more residents already would have those of the burst, too.
@@ -366,13 +371,9 @@ impl Worker {
     }
 
     fn steal_from(&self, other: &Remote) -> Option<Work> {
-        if cfg!(gochan_bug = "fresh_closure_in_an_inbox") {
-            return None;
-        }
-        // Half of it, in one piece: those who were started one after the other will have to do with each other.
-        until_known(|| other.stealer.steal_batch_with_limit_and_pop(&self.fresh, usize::MAX)).or_else(|| {
+        other.stealers.steal_into(&self.fresh).or_else(|| {
             let is_lost = other.is_lost();
-            is_lost.then(|| until_known(|| other.mailbox.steal_batch_and_pop(&self.fresh))).flatten()
+            is_lost.then(|| until_known(|| other.mailbox.steal_batch_and_pop(self.fresh.line()))).flatten()
         })
     }
 
@@ -386,7 +387,7 @@ impl Worker {
             return;
         }
         let surplus = (self.fresh.len() + mine - theirs) / 2;
-        self.send(other, (0..surplus).map_while(|_| self.fresh.pop()));
+        self.send(other, (0..surplus).map_while(|_| self.fresh.pop_oldest()));
     }
 
     /// Those that were readied elsewhere, in the order in which they were.
