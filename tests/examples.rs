@@ -106,3 +106,14 @@ fn stuck_works_without_its_bugs() {
         assert!(run("stuck", &[program, "--help"]).status.success());
     }
 }
+
+/// A short run: nothing is lost, nothing comes twice, nothing hangs. The runner itself is for hours.
+#[test]
+fn stress_keeps_account() {
+    let output = run("stress", &["--seconds", "5", "--channels", "2000", "--json"]);
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{out}{err}");
+    let summary: serde_json::Value = serde_json::from_str(&out).unwrap();
+    println!("{summary}");
+    assert!(summary["failure"].is_null() && summary["values"].as_u64() > Some(1000), "{summary}");
+}

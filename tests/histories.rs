@@ -50,8 +50,8 @@ fn explained(count: u64, kinds: &[Kind], operations: u64) {
     match run(programs, STUCK, open_real) {
         Ok(summary) => println!("{summary:#?} in {:?}", started.elapsed()),
         Err(failure) => {
-            println!("{failure}\n");
-            panic!("{}", failure.shrink(300, STUCK, open_real));
+            let first = failure.to_string();
+            panic!("{first}\n\nmade smaller:\n{}", failure.shrink(100, STUCK, open_real));
         }
     }
 }
@@ -80,7 +80,7 @@ fn long_programs_are_explained_by_the_model() {
 fn duels_are_explained_by_the_model() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let started = Instant::now();
-    if let Err(failure) = duel(seeds(50_000), STUCK, open_real) {
+    if let Err(failure) = duel(seeds(30_000), STUCK, open_real) {
         panic!("{failure}");
     }
     println!("in {:?}", started.elapsed());

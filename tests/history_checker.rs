@@ -51,7 +51,7 @@ fn accepted(history: History) {
 #[track_caller]
 fn rejected(stamp: u64, history: History) {
     match check(&history) {
-        Ok(()) => panic!("accepted, although no channel does this:\n{}", diagram(&history, None)),
+        Ok(_) => panic!("accepted, although no channel does this:\n{}", diagram(&history, None)),
         Err(unexplained) => assert_eq!(unexplained.stamp, stamp, "{}", diagram(&history, Some(&unexplained))),
     }
 }

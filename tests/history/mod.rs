@@ -72,11 +72,13 @@ pub struct Unexplained {
     pub part: Vec<usize>,
     /// How the channels are at that event, in the last order that was tried of all that explain what was before.
     pub closest: String,
+    /// How many configurations were looked at.
+    pub searched: usize,
 }
 
-/// Explains a history, or says where it cannot be.
-pub fn check(history: &History) -> Result<(), Unexplained> {
-    history.parts().into_iter().try_for_each(|part| Search::new(&history.only(&part), part).run())
+/// Explains a history, or says where it cannot be. How many configurations were looked at.
+pub fn check(history: &History) -> Result<usize, Unexplained> {
+    history.parts().into_iter().map(|part| Search::new(&history.only(&part), part).run()).sum()
 }
 
 /// An event of a history; operations by their index.
@@ -157,7 +159,7 @@ impl<'a> Search<'a> {
         Search { history, part, events, seen: HashSet::new(), furthest: (0, String::new()) }
     }
 
-    fn run(mut self) -> Result<(), Unexplained> {
+    fn run(mut self) -> Result<usize, Unexplained> {
         let mut world = World::new(&self.history.capacities, self.history.actors.len());
         for channel in &mut world.channels {
             (channel.senders, channel.receivers) = (self.history.senders, self.history.receivers);
@@ -171,7 +173,7 @@ impl<'a> Search<'a> {
         loop {
             if let Some((next, at)) = arrived.take() {
                 match self.pass(next, at) {
-                    Ok(()) => return Ok(()),
+                    Ok(()) => return Ok(self.seen.len()),
                     Err(frame) => frames.extend(frame),
                 }
             }
@@ -184,7 +186,7 @@ impl<'a> Search<'a> {
             }
         }
         let (at, closest) = self.furthest;
-        Err(Unexplained { stamp: self.events[at].0, part: self.part, closest })
+        Err(Unexplained { stamp: self.events[at].0, part: self.part, closest, searched: self.seen.len() })
     }
 
     /// Passes the events that need no step. Ok: all of them. Else the configuration that has to do one, if it is new.

@@ -80,7 +80,9 @@ impl Reference {
 
     fn step(&self, shared: &mut Shared, step: Move) {
         for changed in shared.world.play(self.actor, step) {
-            if changed != self.actor {
+            // Of those who said that they would wait: the runner, who never does, must not hang.
+            let waits = shared.world.actors[changed].op.as_ref().is_some_and(|op| op.patience() != Patience::Not);
+            if changed != self.actor && waits {
                 shared.completions += 1;
                 if self.fault == Fault::LostWakeUp && shared.completions % 7 == 0 {
                     shared.lost.push(changed);

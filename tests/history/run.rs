@@ -15,6 +15,7 @@ use super::{History, Kind, Record, check, diagram};
 use crate::model::op::{Op, Ret, Took};
 use gochan::rt;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -70,22 +71,29 @@ pub fn run(
     let mut programs = programs.fuse();
     let watchdog = Watchdog::start();
     let mut crowd: Vec<Run> = Vec::new();
+    // Of programs that have ended: to start and to end threads takes long.
+    let mut idle: Vec<rt::Runtime> = Vec::new();
     let mut summary = Summary::default();
     loop {
         while crowd.len() < CROWD {
             let Some(program) = programs.next() else { break };
+            watchdog.note("starts", &program);
             let ports = open(&program);
-            crowd.push(Run::start(program, ports));
+            crowd.push(Run::start(program, ports, &mut idle));
         }
-        watchdog.calm();
         if crowd.is_empty() {
             return Ok(summary);
         }
         thread::sleep(Duration::from_millis(1));
         let mut going = Vec::new();
         for mut run in crowd {
+            watchdog.note("looks at", &run.program);
             match run.look(stuck)? {
-                true => summary.add(&run.finish()?),
+                true => {
+                    watchdog.note("ends", &run.program);
+                    let (history, searched) = run.finish(&mut idle)?;
+                    summary.add(&history, searched);
+                }
                 false => going.push(run),
             }
         }
@@ -101,10 +109,14 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// The smallest program found that still fails when it is run so many times, or this one.
+    /// The smallest program found in half a minute that still fails when it is run so many times, or this one.
     pub fn shrink(self, times: usize, stuck: Duration, open: impl Fn(&Program) -> Ports) -> Failure {
         let mut last = None;
-        let again = |program: &Program| run(std::iter::repeat_n(program.clone(), times), stuck, &open).err();
+        let until = Instant::now() + Duration::from_secs(30);
+        let again = |program: &Program| {
+            let programs = std::iter::repeat_n(program.clone(), times).take_while(|_| Instant::now() < until);
+            run(programs, stuck, &open).err()
+        };
         self.program.clone().shrink(|program| match again(program) {
             Some(failure) => {
                 last = Some(failure);
@@ -135,13 +147,16 @@ pub struct Summary {
     pub cancelled: usize,
     /// How often a program came to rest with somebody parked.
     pub rests: usize,
+    /// Configurations that were looked at for the program that needed most.
+    pub widest: usize,
 }
 
 impl Summary {
-    fn add(&mut self, history: &History) {
+    fn add(&mut self, history: &History, searched: usize) {
         self.programs += 1;
         self.operations += history.records.len();
         self.rests += history.quiescent.len();
+        self.widest = self.widest.max(searched);
         for (_, ret) in history.records.iter().filter_map(|record| record.returned) {
             match ret {
                 Ret::Got(_) => self.received += 1,
@@ -194,6 +209,8 @@ struct Run {
     rests: Vec<u64>,
     /// The last stamp seen, and when it was new.
     seen: (u64, Instant),
+    /// Looks since then. (Who is not looked at for long may have come to rest long ago.)
+    looks: u32,
     /// To be still for so long is worth a look.
     still: Duration,
 }
@@ -246,13 +263,14 @@ impl Log {
 }
 
 impl Run {
-    fn start(program: Program, ports: Ports) -> Run {
+    fn start(program: Program, ports: Ports, idle: &mut Vec<rt::Runtime>) -> Run {
         let count = program.actors.len();
         let lanes = (0..count + 1).map(|_| Mutex::default()).collect();
         let log = Log { clock: AtomicU64::new(1), lanes, arrived: AtomicUsize::new(0), states: Mutex::default() };
         let log = Arc::new(log);
         let goroutines = program.actors.iter().any(|(kind, _)| *kind == Kind::Goroutine);
-        let runtime = goroutines.then(|| rt::Runtime::builder().workers(2).build().expect("two threads"));
+        let two_workers = || rt::Runtime::builder().workers(2).build().expect("two threads");
+        let runtime = goroutines.then(|| idle.pop().unwrap_or_else(two_workers));
         let mut actors = Vec::new();
         for (actor, ((kind, ops), mut port)) in program.actors.iter().zip(ports.actors).enumerate() {
             let (ops, log) = (ops.clone(), log.clone());
@@ -279,6 +297,7 @@ impl Run {
             live: ports.live,
             rests: Vec::new(),
             seen,
+            looks: 0,
             still: STILL,
         }
     }
@@ -288,10 +307,11 @@ impl Run {
         if self.actors.iter().all(Carrier::is_finished) {
             return Ok(true);
         }
+        self.looks += 1;
         let now = self.log.clock.load(Ordering::SeqCst);
         if now != self.seen.0 {
-            (self.seen, self.still) = ((now, Instant::now()), STILL);
-        } else if self.seen.1.elapsed() > stuck {
+            (self.seen, self.looks, self.still) = ((now, Instant::now()), 0, STILL);
+        } else if self.seen.1.elapsed() > stuck && self.looks > 100 {
             return Err(self.failure("somebody waits for ever", &self.history(Some(now))));
         } else if self.seen.1.elapsed() > self.still && self.runner.is_some() && self.log.all_sleep() {
             self.still *= 2;
@@ -325,20 +345,18 @@ impl Run {
     }
 
     /// All actors have ended: was that right?
-    fn finish(mut self) -> Result<History, Failure> {
+    fn finish(mut self, idle: &mut Vec<rt::Runtime>) -> Result<(History, usize), Failure> {
         for actor in std::mem::take(&mut self.actors) {
             if !actor.join() {
                 return Err(self.failure("an actor panicked", &self.history(None)));
             }
         }
-        drop(self.runtime.take());
+        idle.extend(self.runtime.take());
         self.close();
         let history = self.history(None);
-        if check(&history).is_err() {
-            return Err(self.failure("no order explains this", &history));
-        }
+        let Ok(searched) = check(&history) else { return Err(self.failure("no order explains this", &history)) };
         match self.live.count() {
-            0 => Ok(history),
+            0 => Ok((history, searched)),
             live => Err(self.failure(&format!("{live} values were not dropped"), &history)),
         }
     }
@@ -363,28 +381,33 @@ impl Run {
     }
 }
 
-/// Ends the process if the runner itself hangs, in one of its own operations.
-struct Watchdog(Arc<Mutex<Instant>>);
+/// Ends the process if the runner itself hangs, and says with what: in an operation of its own, which never blocks, or when
+/// it waits for actors that have ended.
+struct Watchdog(Arc<Mutex<(Instant, &'static str, u64)>>);
 
 impl Watchdog {
     fn start() -> Watchdog {
-        let calmed = Arc::new(Mutex::new(Instant::now()));
-        let watched = Arc::downgrade(&calmed);
+        let doing = Arc::new(Mutex::new((Instant::now(), "", 0)));
+        let watched = Arc::downgrade(&doing);
         thread::spawn(move || {
-            while let Some(calmed) = watched.upgrade() {
-                if calmed.lock().unwrap().elapsed() > Duration::from_secs(60) {
-                    eprintln!("an operation of the runner, which never blocks, hangs");
+            while let Some(doing) = watched.upgrade() {
+                let (since, what, seed) = *doing.lock().unwrap();
+                if since.elapsed() > Duration::from_secs(60) {
+                    // Past the capture of a test's output, which would end with the process.
+                    let channels = gochan::debug::channels();
+                    let _ =
+                        writeln!(std::io::stderr(), "the runner {what} GOCHAN_SEED={seed}, and hangs\n{channels:#?}");
                     std::process::abort();
                 }
-                drop(calmed);
+                drop(doing);
                 thread::sleep(Duration::from_millis(100));
             }
         });
-        Watchdog(calmed)
+        Watchdog(doing)
     }
 
-    fn calm(&self) {
-        *self.0.lock().unwrap() = Instant::now();
+    fn note(&self, what: &'static str, program: &Program) {
+        *self.0.lock().unwrap() = (Instant::now(), what, program.seed);
     }
 }
 

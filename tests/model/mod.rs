@@ -224,12 +224,13 @@ impl Model {
     // ---- Sending --------------------------------------------------------------------------------
 
     pub fn try_send(&mut self, value: Value) -> Step<SendOutcome> {
-        let outcome = self.send_now(value);
+        let outcome = self.send_now(None, value);
         self.end(outcome)
     }
 
+    /// Also one arm of a select whose values are there from the beginning, as Go's are.
     pub fn send(&mut self, id: WaitId, value: Value) -> Step<SendOutcome> {
-        let outcome = match self.send_now(value) {
+        let outcome = match self.send_now(Some(id), value) {
             SendOutcome::Full(value) => {
                 self.park_sender(id, Offer::Value(value));
                 SendOutcome::Parked
@@ -242,7 +243,7 @@ impl Model {
     /// Sends although the channel is full: the oldest value makes room. Overtakes parked senders, by intention. Where
     /// there is no buffered value to displace (capacity 0, or nothing but reservations) it is the value itself.
     pub fn force_send(&mut self, value: Value) -> Step<ForceOutcome> {
-        let outcome = match self.send_now(value) {
+        let outcome = match self.send_now(None, value) {
             SendOutcome::Closed(value) => ForceOutcome::Closed(value),
             SendOutcome::Full(value) => {
                 self.buffer.push_back(value);
@@ -254,11 +255,12 @@ impl Model {
     }
 
     /// Order of checks: closed, waiting receiver, buffer space.
-    fn send_now(&mut self, value: Value) -> SendOutcome {
+    fn send_now(&mut self, id: Option<WaitId>, value: Value) -> SendOutcome {
         if self.closed {
             return SendOutcome::Closed(value);
         }
-        if let Some(receiver) = self.recvq.pop_front() {
+        if let Some(position) = self.recvq.iter().position(|r| id.is_none_or(|id| !r.id.same_wait(id))) {
+            let receiver = self.recvq.remove(position).expect("it was found there");
             self.hand(receiver, value);
             return SendOutcome::Sent;
         }

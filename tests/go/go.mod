@@ -1,0 +1,3 @@
+module interpret
+
+go 1.25
