@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{A_MOMENT, Census, Counted, PATIENCE, panic_text, wait_for_waiting, waiting, watchdog};
+use common::{A_MOMENT, Census, Counted, PATIENCE, always_a_value, panic_text, wait_for_waiting, waiting, watchdog};
 use gochan::{
     Chan, Receiver, RecvError, RecvTimeoutError, Select, SelectedOperation, SendError, Sender, TryRecvError,
     TrySendError, bounded, never, select, unbounded,
@@ -349,6 +349,23 @@ fn two_hundred_arms() {
                 assert_eq!(waiter.join().unwrap(), (i, i));
                 assert!(waiting::<Here>().is_empty());
             }
+        });
+    });
+}
+
+/// Of two channels among twenty one has a value at every moment: there is no default.
+#[test]
+fn nothing_possible_is_exact_among_many() {
+    watchdog(|| {
+        let idle: Vec<_> = (0..18).map(|_| bounded::<()>(1)).collect();
+        always_a_value(20_000, |rx1, rx2| {
+            let mut select = Select::new();
+            let first = select.recv(rx1);
+            idle.iter().for_each(|(_, rx)| _ = select.recv(rx));
+            select.recv(rx2);
+            let operation = select.try_select().expect("there was a value");
+            let rx = if operation.index() == first { rx1 } else { rx2 };
+            operation.recv(rx).unwrap();
         });
     });
 }
