@@ -296,7 +296,7 @@ impl Worker {
             if let Some(work) = self
                 .shared
                 .injected(self.fresh.line())
-                .or_else(|| self.fresh.pop_oldest())
+                .or_else(|| self.fresh.pop_fairly())
                 .or_else(|| self.take_fresh())
             {
                 return Found::Work(work);
