@@ -20,6 +20,7 @@
 
 mod diagram;
 pub mod duel;
+pub mod polled;
 pub mod ports;
 pub mod program;
 pub mod reference;
