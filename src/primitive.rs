@@ -33,6 +33,11 @@ mod cell {
     }
 }
 
+/// Added to an address it makes a number that is no address, and added once more the address again: the highest bit, which no
+/// address has. So whatever only knows of a channel, and is no handle, keeps its address: who looks for handles in memory must
+/// not find it there.
+pub(crate) const VEIL: usize = 1 << (usize::BITS - 1);
+
 #[cfg(not(any(gochan_loom, gochan_shuttle)))]
 mod body {
     pub(crate) use super::cell::UnsafeCell;
@@ -143,6 +148,11 @@ macro_rules! mutex_as_lock {
             pub(crate) fn lock(&self) -> Guard<'_, T> {
                 self.lock_raw();
                 Guard(self)
+            }
+
+            #[cfg(feature = "rt")]
+            pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
+                Some(self.lock())
             }
 
             pub(crate) fn lock_as_task(&self) -> Guard<'_, T> {

@@ -222,6 +222,7 @@ fn handles_of_sendable_values_cross_threads() {
         gochan::debug::Channel, gochan::debug::Waiting, gochan::debug::Reason, gochan::debug::Direction,
         gochan::debug::Use, gochan::debug::Dump, gochan::debug::Routine, gochan::debug::Kind, gochan::debug::State,
         gochan::debug::Waits, gochan::debug::On, gochan::debug::Worker,
+        gochan::debug::Heap, gochan::debug::Leaks, gochan::debug::Leak, gochan::debug::Verdict,
         gochan::debug::Group, gochan::debug::Groups, gochan::debug::Stack, gochan::debug::Watch,
     ]);
     // These hold values themselves.

@@ -35,7 +35,7 @@ use super::section::{Batch, CLOSED, LEN_MAX, LEN_SHIFT, LastUse, Locked, READABL
 use super::waitq::Sudog;
 use crate::debug::{Channel, See, Use};
 use crate::park::{self, Done, Outcome, Ready, Reason, Spin, Wait};
-use crate::primitive::{AtomicBool, AtomicU64, AtomicUsize, Lock, Ordering, is_over};
+use crate::primitive::{AtomicBool, AtomicU64, AtomicUsize, Lock, Ordering, VEIL, is_over};
 use std::fmt;
 use std::panic::Location;
 use std::ptr;
@@ -563,7 +563,7 @@ impl<T> Hchan<T> {
                 unsafe { Some(see((*(*sg).wait()).look()?, (*sg).direction())) }
             }));
             return Channel {
-                id: ptr::from_ref(self).addr(),
+                id: ptr::from_ref(self).addr() | VEIL,
                 name: None,
                 element: std::any::type_name::<T>(),
                 made_at: self.made_at,
@@ -580,19 +580,38 @@ impl<T> Hchan<T> {
     }
 
     pub(super) fn set_name(&self, name: &str) {
-        // Before: a channel that is in the registry leaves it.
-        self.registered.store(true, Ordering::Relaxed);
         registry::name(self, name);
+        self.registered.store(true, Ordering::Release);
     }
 
     pub(super) fn name(&self) -> Option<std::sync::Arc<str>> {
         if self.registered.load(Ordering::Relaxed) { registry::name_of(self) } else { None }
     }
 
+    /// Who is queued here, watchers too; false if somebody holds the lock. For who looks while nothing else runs: waits for
+    /// nobody, allocates nothing.
+    #[cfg(feature = "rt")]
+    pub(super) fn queued(&self, each: &mut dyn FnMut(*const Wait)) -> bool {
+        let Some(state) = self.lock.try_lock() else { return false };
+        let queues = [&state.sendq, &state.recvq, &state.pairs, &state.watchers];
+        // SAFETY: linked sudogs are alive under the lock.
+        queues.iter().flat_map(|queue| queue.iter()).for_each(|sg| each(unsafe { (*sg).wait() }));
+        true
+    }
+
+    /// The memory of the channel that lies at this address. What a handle holds points into it: to the counts of the `Arc`,
+    /// which lie before the channel.
+    #[cfg(feature = "rt")]
+    pub(super) fn block(address: usize) -> std::ops::Range<usize> {
+        let counts = (2 * size_of::<usize>()).next_multiple_of(align_of::<Self>());
+        address - counts..address + size_of::<Self>()
+    }
+
     /// Somebody is about to sleep here: from now on the channel can be looked at.
     #[inline]
     pub(super) fn register(&self) {
-        if !self.registered.load(Ordering::Relaxed) {
+        // Acquire: who finds it set finds the channel in the registry, so nobody sleeps on one that is not there.
+        if !self.registered.load(Ordering::Acquire) {
             self.register_first();
         }
     }
@@ -600,9 +619,8 @@ impl<T> Hchan<T> {
     #[cold]
     #[inline(never)]
     fn register_first(&self) {
-        if !self.registered.swap(true, Ordering::Relaxed) {
-            registry::enter(self);
-        }
+        registry::enter(self);
+        self.registered.store(true, Ordering::Release);
     }
 }
 

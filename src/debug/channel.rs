@@ -2,6 +2,7 @@
 
 use super::Kind;
 use crate::park::{Reason, Sighting, Sleeper, Who};
+use crate::primitive::VEIL;
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Channel {
-    /// Tells channels apart while they live: the channel's address.
+    /// Tells channels apart while they live: the channel's address, with the highest bit set,
+    /// so that it does not look like a handle to who searches memory.
     pub id: usize,
     /// The name that it was given.
     pub name: Option<Arc<str>>,
@@ -153,7 +155,7 @@ impl fmt::Display for Count {
 impl Channel {
     /// The channel in a line, without the end of it.
     pub(super) fn write_head(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "chan {} at {:#x}", self.element, self.id)?;
+        write!(f, "chan {} at {:#x}", self.element, self.id & !VEIL)?;
         if let Some(name) = &self.name {
             write!(f, " {name:?}")?;
         }

@@ -319,12 +319,12 @@ pub(super) fn write_minutes(f: &mut fmt::Formatter<'_>, since: Duration) -> fmt:
 
 impl Dump {
     /// By its number: channels are in that order.
-    fn channel(&self, id: usize) -> Option<&Channel> {
+    pub(super) fn channel(&self, id: usize) -> Option<&Channel> {
         self.channels.binary_search_by_key(&id, |channel| channel.id).ok().map(|at| &self.channels[at])
     }
 
     /// Routines are in this order.
-    fn routine(&self, kind: Kind, id: u64) -> Option<&Routine> {
+    pub(super) fn routine(&self, kind: Kind, id: u64) -> Option<&Routine> {
         let key = |routine: &Routine| (routine.kind, routine.id);
         self.routines.binary_search_by_key(&(kind, Some(id)), key).ok().map(|at| &self.routines[at])
     }
@@ -370,7 +370,7 @@ impl Dump {
         writeln!(f)
     }
 
-    fn write_routine(&self, f: &mut fmt::Formatter<'_>, routine: &Routine) -> fmt::Result {
+    pub(super) fn write_routine(&self, f: &mut fmt::Formatter<'_>, routine: &Routine) -> fmt::Result {
         routine.write_name(f)?;
         write!(f, " [")?;
         routine.write_state(f)?;

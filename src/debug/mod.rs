@@ -9,6 +9,8 @@ mod channel;
 mod dump;
 mod group;
 mod json;
+#[cfg(all(feature = "rt", not(any(gochan_loom, gochan_shuttle))))]
+mod leaks;
 mod stack;
 mod trigger;
 
@@ -18,6 +20,8 @@ pub use channel::{Channel, Direction, Use, Waiting};
 pub use dump::dump_with_stacks;
 pub use dump::{Dump, On, Routine, State, Waits, Worker, dump};
 pub use group::{Group, Groups};
+#[cfg(all(feature = "rt", not(any(gochan_loom, gochan_shuttle))))]
+pub use leaks::{Heap, Leak, Leaks, Verdict, leaks, leaks_longer_than};
 pub use stack::Stack;
 #[cfg(all(unix, feature = "rt"))]
 pub use trigger::on_signal;

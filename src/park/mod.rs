@@ -32,7 +32,7 @@ pub use who::Kind;
 pub(crate) use who::set_word;
 pub(crate) use who::{Who, thread_of};
 
-use crate::primitive::{AtomicU32, AtomicU64, Ordering, UnsafeCell};
+use crate::primitive::{AtomicU32, AtomicU64, Ordering, UnsafeCell, VEIL};
 use clock::now;
 use std::any::Any;
 use std::cell::Cell;
@@ -68,6 +68,20 @@ pub enum Reason {
     Await,
     /// `syscall`: for a blocking call on a thread of its own.
     Syscall,
+}
+
+impl Reason {
+    /// A wait that nobody can end.
+    #[cfg(feature = "rt")]
+    pub(crate) fn is_for_nothing(self) -> bool {
+        matches!(self, Self::ChanSendNil | Self::ChanReceiveNil | Self::SelectNoCases)
+    }
+
+    /// A wait that is ended by who uses a channel, and by nobody else.
+    #[cfg(feature = "rt")]
+    pub(crate) fn is_of_channels(self) -> bool {
+        matches!(self, Self::ChanSend | Self::ChanReceive | Self::Select | Self::ChanClose)
+    }
 }
 
 impl fmt::Display for Reason {
@@ -408,6 +422,11 @@ impl Wait {
         self.word.store(PENDING | ASLEEP, Ordering::Relaxed);
     }
 
+    #[cfg(feature = "rt")]
+    pub(crate) fn reason(&self) -> Reason {
+        self.reason
+    }
+
     pub(crate) fn location(&self) -> &'static Location<'static> {
         self.location
     }
@@ -455,13 +474,19 @@ impl Wait {
             }),
         };
         Some(Sighting {
-            wait: ptr::from_ref(self).addr(),
+            wait: ptr::from_ref(self).addr() | VEIL,
             reason: self.reason,
             at: self.location,
             since: self.asleep_for(),
             timed: self.asleep_since.load(Ordering::Relaxed) & TIMED != 0,
             sleeper,
         })
+    }
+
+    /// Will it end by itself? Known once its owner sleeps.
+    #[cfg(feature = "rt")]
+    pub(crate) fn is_timed(&self) -> bool {
+        self.asleep_since.load(Ordering::Relaxed) & TIMED != 0
     }
 
     /// The owner's look: how the wait ended, if it has.

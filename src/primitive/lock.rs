@@ -87,6 +87,12 @@ impl<T> Lock<T> {
         Guard { lock: self, _not_send: std::marker::PhantomData }
     }
 
+    /// Takes the lock if it is free.
+    #[cfg(feature = "rt")]
+    pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
+        self.acquire_if_free().then(|| Guard { lock: self, _not_send: std::marker::PhantomData })
+    }
+
     /// As [`lock`](Self::lock), for an operation of a task.
     #[inline]
     pub(crate) fn lock_as_task(&self) -> Guard<'_, T> {

@@ -174,7 +174,8 @@ unsafe impl<F, T> Counted for Record<F, T> {
 
 impl<F: FnOnce() -> T, T> Record<F, T> {
     pub(super) fn new(spec: Spec, closure: F) -> Ref<Self> {
-        Ref::new(Self { g: G::new(spec), closure: UnsafeCell::new(Some(closure)), end: End::new() })
+        let span = &const { Span { before: offset_of!(Self, g), size: size_of::<Self>() } };
+        Ref::new(Self { g: G::new(spec, span), closure: UnsafeCell::new(Some(closure)), end: End::new() })
     }
 }
 
@@ -184,8 +185,15 @@ impl<F: FnOnce() -> T, T> Body for Record<F, T> {
     }
 
     fn run(&self) {
-        // SAFETY: this runs once, and nobody else touches the closure of a goroutine that runs.
-        let closure = unsafe { (*self.closure.get()).take() }.expect("run once");
+        let place = self.closure.get();
+        // SAFETY: this runs once, and nobody else touches the closure of a goroutine that runs. What it has captured is not to
+        // be found here once more, by who looks for handles in memory.
+        let closure = unsafe {
+            let closure = place.read();
+            place.cast::<u8>().write_bytes(0, size_of_val(&closure));
+            place.write(None);
+            closure.expect("run once")
+        };
         let told_to_end = self.g.is_told_to_end();
         let ended = catch_unwind(AssertUnwindSafe(|| {
             if told_to_end {
@@ -245,6 +253,14 @@ pub(super) struct Spec {
     pub(super) scope: Option<Arc<ScopeState>>,
 }
 
+/// A record's memory.
+#[derive(Debug)]
+pub(super) struct Span {
+    /// So many bytes before what the scheduler knows.
+    pub(super) before: usize,
+    pub(super) size: usize,
+}
+
 /// What the scheduler knows of a goroutine. What is touched whenever it is switched is its second cache line.
 #[repr(C, align(64))]
 pub(super) struct G {
@@ -264,6 +280,8 @@ pub(super) struct G {
     pub(super) scope: Option<Arc<ScopeState>>,
     /// Its place among those who live on its worker, which alone writes it; to others it is a hint.
     pub(super) place: AtomicUsize,
+    /// The record that this is in.
+    pub(super) span: &'static Span,
 }
 
 /// It was cancelled.
@@ -298,7 +316,7 @@ pub(super) struct Own {
 }
 
 impl G {
-    fn new(Spec { identity, stack_size, stack, scope }: Spec) -> Self {
+    fn new(Spec { identity, stack_size, stack, scope }: Spec, span: &'static Span) -> Self {
         Self {
             identity,
             stack_size,
@@ -309,6 +327,7 @@ impl G {
             references: AtomicUsize::new(1),
             place: AtomicUsize::new(usize::MAX),
             stack: Cell::new(stack),
+            span,
             own: Own {
                 context: Context::new(),
                 resumed: Cell::new(Resumed::Readied),
@@ -353,7 +372,7 @@ impl G {
         // SAFETY: only the lifetime changes: the worker keeps the record until the coroutine has ended, or for ever.
         let body: *const (dyn Body + 'static) = unsafe { std::mem::transmute(ptr::from_ref(body)) };
         // SAFETY: the record outlives the coroutine, which gives the stack back.
-        unsafe { stack.set_owner(&raw const g.identity) };
+        unsafe { stack.set_owner(g) };
         // SAFETY: as above.
         unsafe { g.own.context.prepare(stack, body) };
     }

@@ -17,6 +17,7 @@ mod latch;
 mod mail;
 mod monitor;
 mod overflow;
+pub(crate) mod parked;
 mod prefetch;
 mod queue;
 mod record;

@@ -49,7 +49,7 @@ extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut c_void) 
     if code > 0 {
         if let Some((who, size)) = owner_of_guard(address) {
             // SAFETY: the goroutine ran into its guard page, so it has not ended, and is not going to.
-            report(unsafe { who.as_ref() }, size);
+            report(unsafe { &who.as_ref().identity }, size);
         }
     }
     let before = BEFORE.iter().find(|(handled, _)| *handled == signal).and_then(|(_, before)| before.get());

@@ -16,6 +16,7 @@ use super::latch::Latch;
 use super::mail::{Mail, Remote, count};
 use super::monitor::Monitor;
 use super::overflow;
+use super::parked::Works;
 use super::scope::AbortOnUnwind;
 use super::stuck;
 use super::task::Tasks;
@@ -103,6 +104,7 @@ impl Shared {
     fn worker(self: Arc<Self>, parts: Parts) {
         #[cfg(feature = "tokio")]
         let _entered = self.tokio.as_ref().map(tokio::runtime::Handle::enter);
+        let _works = Works::begin();
         // A panic of our own: its goroutines would wait for ever.
         let stay = AbortOnUnwind;
         Worker::new(self.clone(), parts).run_thread();

@@ -229,6 +229,27 @@ fn holding(address: usize) -> Option<(Slot, Class, usize)> {
     None
 }
 
+/// The chunks, which all slots are in.
+pub(super) fn chunks() -> impl Iterator<Item = (Slot, usize, Class)> {
+    let mut chunk = CHUNKS.load(Ordering::Acquire).cast_const();
+    std::iter::from_fn(move || {
+        // SAFETY: chunks are published when they are complete, and never freed.
+        let Chunk { start, len, class, next } = unsafe { chunk.as_ref() }?;
+        chunk = *next;
+        Some((*start, *len, *class))
+    })
+}
+
+/// Every slot, also those that were not cut yet.
+pub(super) fn slots(mut each: impl FnMut(Slot, Class)) {
+    for (start, len, class) in chunks() {
+        for at in (0..len).step_by(class.size()) {
+            // SAFETY: within the chunk.
+            each(Slot(unsafe { start.0.add(at) }), class);
+        }
+    }
+}
+
 impl Pool {
     const fn new() -> Self {
         Self { warm: VecDeque::new(), cold: Vec::new(), least: 0, cut: 0, rest: Slot(NonNull::dangling()), uncut: 0 }

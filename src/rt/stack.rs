@@ -19,10 +19,11 @@
 //!
 //! A stack that ends its goroutine is used for the next one as it is, warm; no call to the system is made for it.
 
-use super::g::Identity;
+use super::g::G;
 use super::slab::{self, Class, Slot};
 use corosensei::stack::{STACK_ALIGNMENT, StackPointer};
 use std::mem::ManuallyDrop;
+use std::ops::Range;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::{fmt, io};
@@ -86,7 +87,7 @@ impl Stack {
     ///
     /// # Safety
     /// `who` stays where it is for as long as anything runs on the stack.
-    pub(super) unsafe fn set_owner(&self, who: *const Identity) {
+    pub(super) unsafe fn set_owner(&self, who: *const G) {
         // SAFETY: the word is ours while the stack is.
         unsafe { owner(self.slot, self.class).as_ref() }.store(who.cast_mut(), Ordering::Relaxed);
     }
@@ -109,20 +110,32 @@ impl Drop for Stack {
 }
 
 /// The word at a slot's top, where the owner is named. Untouched memory is zero: nobody.
-fn owner(slot: Slot, class: Class) -> NonNull<AtomicPtr<Identity>> {
+fn owner(slot: Slot, class: Class) -> NonNull<AtomicPtr<G>> {
     let number = slot.0.addr().get() >> class.log2();
     // Neighbours in number are neighbours in time, and should not be in the cache.
     let colour = number * 7 % COLOURS * LINE;
     // SAFETY: within the slot, and aligned, as slots begin and end pages.
-    unsafe { slot.0.add(class.size() - colour - STACK_ALIGNMENT.max(size_of::<AtomicPtr<Identity>>())).cast() }
+    unsafe { slot.0.add(class.size() - colour - STACK_ALIGNMENT.max(size_of::<AtomicPtr<G>>())).cast() }
 }
 
 /// Whose stack it is whose guard page an address is in, and the stack's size. Async-signal-safe.
-pub(super) fn owner_of_guard(address: usize) -> Option<(NonNull<Identity>, usize)> {
+pub(super) fn owner_of_guard(address: usize) -> Option<(NonNull<G>, usize)> {
     let (slot, class) = slab::guarded(address)?;
     // SAFETY: slots are never unmapped.
     let who = unsafe { owner(slot, class).as_ref() }.load(Ordering::Relaxed);
     Some((NonNull::new(who)?, class.size()))
+}
+
+/// Every stack that has an owner, from its slot's lowest address to its base, and the owner; with nothing between them, for who looks while
+/// nothing else runs.
+pub(super) fn owned(mut each: impl FnMut(Range<usize>, NonNull<G>)) {
+    slab::slots(|slot, class| {
+        // SAFETY: slots are never unmapped.
+        let who = unsafe { owner(slot, class).as_ref() }.load(Ordering::Relaxed);
+        if let Some(who) = NonNull::new(who) {
+            each(slot.0.addr().get()..owner(slot, class).addr().get(), who);
+        }
+    });
 }
 
 /// A worker's stacks, ready for its next goroutines: the one that was used last first.

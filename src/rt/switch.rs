@@ -19,4 +19,4 @@ mod way;
 #[path = "switch/coroutine.rs"]
 mod way;
 
-pub(super) use way::{Context, Outside};
+pub(super) use way::{Context, Outside, forget_registers};

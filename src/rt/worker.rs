@@ -27,7 +27,7 @@ use super::queue::Queue;
 use super::record::{Records, Ref};
 use super::runtime::{Shared, until_known};
 use super::stack::{Stack, StackError, Stacks};
-use super::switch::{Context, Outside};
+use super::switch::{Context, Outside, forget_registers};
 use super::task;
 use crate::park::{Resumed, set_goroutine, set_scheduler};
 use crate::primitive::pause;
@@ -670,6 +670,7 @@ impl Worker {
             || shared.has_work(self.remote)
             || shared.is_shut_down() && self.has_ended();
         if !has_any || cfg!(gochan_bug = "sleeps_beside_work") {
+            forget_registers();
             match next_timer {
                 None => {
                     self.remote.lie_dormant();

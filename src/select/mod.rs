@@ -131,6 +131,8 @@ pub(crate) unsafe fn selectgo(
 fn reason(cases: &[Case<'_>]) -> Reason {
     match cases {
         // As the plain operation that it is.
+        [Case { dir: Dir::Send, target: Target::Never, .. }] => Reason::ChanSendNil,
+        [Case { dir: Dir::Recv, target: Target::Never, .. }] => Reason::ChanReceiveNil,
         [Case { dir: Dir::Send, .. }] => Reason::ChanSend,
         [Case { dir: Dir::Recv, .. }] => Reason::ChanReceive,
         [] => Reason::SelectNoCases,

@@ -81,6 +81,11 @@ impl Context {
         self.ended.get()
     }
 
+    /// Where its stack stops, while it does not run; `None` if that cannot be told.
+    pub(in crate::rt) fn stops_at(&self) -> Option<usize> {
+        None
+    }
+
     /// The stack of one that has ended.
     ///
     /// # Safety
@@ -91,3 +96,6 @@ impl Context {
         coroutine.expect("ended once").into_stack()
     }
 }
+
+/// Nothing is left there for sure.
+pub(in crate::rt) fn forget_registers() {}

@@ -173,11 +173,40 @@ impl Context {
         self.ended.get()
     }
 
+    /// Where its stack stops, while it does not run; `None` if that cannot be told.
+    pub(in crate::rt) fn stops_at(&self) -> Option<usize> {
+        Some(self.inside.get().addr())
+    }
+
     /// The stack of one that has ended.
     ///
     /// # Safety
     /// Called by its worker.
     pub(in crate::rt) unsafe fn take_stack(&self) -> Stack {
+        // So that the record, once freed, does not look as if the stack's next owner could be reached from it.
+        self.inside.set(ptr::null_mut());
         self.stack.take().expect("ended once")
+    }
+}
+
+/// Zeroes what goroutines have left in the registers that nobody needs here. A worker that sleeps would else keep it for as long
+/// as it does, there or in the frames of what it calls to sleep, and look as if it had their handles.
+pub(in crate::rt) fn forget_registers() {
+    // SAFETY: the compiler is told that these are lost.
+    unsafe {
+        asm!(
+            "xor r12d, r12d",
+            "xor r13d, r13d",
+            "xor r14d, r14d",
+            "xor r15d, r15d",
+            out("r12") _,
+            out("r13") _,
+            out("r14") _,
+            out("r15") _,
+        );
+    }
+    if is_x86_feature_detected!("avx") {
+        // SAFETY: as above; the processor has the instruction.
+        unsafe { asm!("vzeroall", clobber_abi("sysv64")) };
     }
 }

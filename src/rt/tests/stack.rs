@@ -1,6 +1,6 @@
 //! Stacks. Each test has a size of its own, and so a pool of its own.
 
-use crate::rt::g::Identity;
+use crate::rt::g::{Body, Identity, Record, Spec};
 use crate::rt::guard::page_size;
 use crate::rt::slab::{Class, SCAVENGE};
 use crate::rt::stack::{Stack, StackError, Stacks, owner_of_guard};
@@ -116,15 +116,17 @@ fn coroutines_run_on_it() {
 #[test]
 fn the_last_stack_is_the_next() {
     let mut stacks = Stacks::new();
-    let about = Identity::new(None, Location::caller());
+    let identity = Identity::new(None, Location::caller());
+    let record = Record::new(Spec { identity, stack_size: 0, stack: None, scope: None }, || ());
+    let about: *const _ = record.g();
     let (first, last) = (stacks.get(512 * KIB).unwrap(), stacks.get(500 * KIB).unwrap());
     let (base, guard) = (last.base(), bottom(&last));
     touch(&last, 3);
     assert!(owner_of_guard(guard).is_none());
     // SAFETY: nothing runs on it.
-    unsafe { last.set_owner(&raw const about) };
+    unsafe { last.set_owner(about) };
     let (owner, size) = owner_of_guard(guard + 1).unwrap();
-    assert_eq!((owner.as_ptr().cast_const(), size), (&raw const about, 512 * KIB));
+    assert_eq!((owner.as_ptr().cast_const(), size), (about, 512 * KIB));
     assert!(owner_of_guard(guard + page_size()).is_none() && owner_of_guard(guard - 1).is_none());
     assert!(owner_of_guard(0).is_none() && owner_of_guard(usize::MAX).is_none());
     stacks.put(first);
