@@ -451,7 +451,7 @@ impl<'a, T> Locked<'a, T> {
             owed.is_nobody()
         }
         let mut this = ManuallyDrop::new(self);
-        this.state.busy = true;
+        this.state.busy = !cfg!(gochan_bug = "quick_past_the_queue");
         let word = this.state.publish_change(this.chan, set, clear);
         if this.state.watchers.is_empty() {
             // SAFETY: unlocked once, here or in `unlock`.
@@ -489,7 +489,7 @@ impl<'a, T> Locked<'a, T> {
     /// Publishes the summary word (I11).
     #[inline]
     fn publish(&mut self) -> u64 {
-        self.state.busy = self.state.is_busy() && !cfg!(gochan_bug = "quick_past_the_queue");
+        self.state.busy = self.state.is_busy();
         self.state.publish(self.chan)
     }
 

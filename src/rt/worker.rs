@@ -371,6 +371,9 @@ impl Worker {
     }
 
     fn steal_from(&self, other: &Remote) -> Option<Work> {
+        if cfg!(gochan_bug = "fresh_closure_in_an_inbox") {
+            return None;
+        }
         other.stealers.steal_into(&self.fresh).or_else(|| {
             let is_lost = other.is_lost();
             is_lost.then(|| until_known(|| other.mailbox.steal_batch_and_pop(self.fresh.line()))).flatten()
