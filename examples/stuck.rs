@@ -185,6 +185,7 @@ fn heartbeat(bug: bool) {
         }
         longest.max(last.elapsed())
     });
+    rt::sleep(Duration::from_millis(100));
     let sleeper = Goroutine::new().name("sleeper").spawn(move || {
         let rest = || thread::sleep(Duration::from_secs(1));
         if bug { rest() } else { rt::unblock(rest) }

@@ -106,7 +106,7 @@ pub struct Worker {
     pub busy_with_spawned_at: Option<&'static Location<'static>>,
     /// Goroutines that live on it. Those of a worker that is busy are listed only if they wait on a channel.
     pub residents: usize,
-    /// Orders and goroutines that others have sent to it and that it has not looked at.
+    /// What others have sent to it and it has not looked at: orders, and its goroutines that can run again, which count as one.
     pub inbox: usize,
     /// Closures that have not started, and tasks that are to be polled.
     pub fresh: usize,

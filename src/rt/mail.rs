@@ -269,6 +269,9 @@ impl Remote {
     /// What others may know. It had made `turn` turns when it was asked.
     pub(super) fn look(&self, runtime: usize, index: usize, turn: u32) -> crate::debug::Worker {
         let runs = self.runs_since(turn);
+        let orders = self.inbox.lock().unwrap_or_else(PoisonError::into_inner).len();
+        // Only the worker may go through these.
+        let are_any_readied = !self.readied.load(Ordering::Relaxed).is_null();
         crate::debug::Worker {
             runtime,
             index,
@@ -276,7 +279,7 @@ impl Remote {
             busy_with: runs.map(|(who, _)| who),
             busy_with_spawned_at: runs.map(|(_, at)| at),
             residents: self.residents(),
-            inbox: self.inbox.lock().unwrap_or_else(PoisonError::into_inner).len(),
+            inbox: orders + usize::from(are_any_readied),
             fresh: self.stealers.len() + self.mailbox.len(),
         }
     }

@@ -35,7 +35,9 @@ const PROGRAMS: &[(&str, fn())] = &[
     ("a_task", || runtime(2).spawn(async { thread::sleep(LONG) }).join().unwrap()),
     // It keeps all kinds of others waiting.
     ("keeps", || {
-        runtime(1).run(|| {
+        // Late enough for the sender to have sent.
+        let runtime = Runtime::builder().workers(1).report_stuck(2 * LONG).build().unwrap();
+        runtime.run(|| {
             let (tx, rx) = bounded(0);
             let (waits, began) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
             let waiter = go({
@@ -60,7 +62,7 @@ const PROGRAMS: &[(&str, fn())] = &[
             let hog = Goroutine::new().name("hog").spawn(move || {
                 (0..3).for_each(|_| drop(go(|| ())));
                 began.store(true, Ordering::SeqCst);
-                thread::sleep(LONG);
+                thread::sleep(3 * LONG);
             });
             hog.join().unwrap();
             waiter.join().unwrap().unwrap();
