@@ -33,7 +33,7 @@ use super::returned::Returned;
 use super::ring::{Block, Ring};
 use super::section::{Batch, CLOSED, LEN_MAX, LEN_SHIFT, LastUse, Locked, READABLE, RecvNow, SendNow, State, WRITABLE};
 use super::waitq::Sudog;
-use crate::debug::{Channel, See, Use};
+use crate::debug::{Channel, Direction, See, Use};
 use crate::park::{self, Done, Outcome, Ready, Reason, Spin, Wait};
 use crate::primitive::{AtomicBool, AtomicU64, AtomicUsize, Lock, Ordering, VEIL, is_over};
 use std::fmt;
@@ -562,6 +562,8 @@ impl<T> Hchan<T> {
                 // SAFETY: linked sudogs and their waits are alive under the lock.
                 unsafe { Some(see((*(*sg).wait()).look()?, (*sg).direction())) }
             }));
+            let count = |direction| waiting.iter().filter(|waiting| waiting.direction == direction).count();
+            let [sending, receiving] = [Direction::Send, Direction::Receive].map(count);
             return Channel {
                 id: ptr::from_ref(self).addr() | VEIL,
                 name: None,
@@ -575,6 +577,8 @@ impl<T> Hchan<T> {
                 last_send: c.last_send.map(|last| Use::new(last.at, last.who)),
                 last_receive: c.last_receive.map(|last| Use::new(last.at, last.who)),
                 waiting,
+                sending,
+                receiving,
             };
         }
     }

@@ -38,6 +38,9 @@ pub struct Channel {
     /// Who waits, senders before receivers, each in the order in which they will be served; then those who wait for something
     /// else than an operation of their own.
     pub waiting: Vec<Waiting>,
+    // How many of them wait to send, and to receive: counted once, not for everybody who is shown beside them.
+    pub(crate) sending: usize,
+    pub(crate) receiving: usize,
 }
 
 /// One operation that waits.

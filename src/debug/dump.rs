@@ -350,13 +350,13 @@ impl Dump {
             Direction::Close => return Ok(()),
         };
         write!(f, "        ")?;
-        let waiting = channel.waiting.iter().filter(|waiting| waiting.direction == other).count();
+        let waiting = if other == Direction::Send { channel.sending } else { channel.receiving };
         match waiting {
             0 => write!(f, "nobody waits to {verb}")?,
             1 => write!(f, "1 waits to {verb}")?,
             many => write!(f, "{many} wait to {verb}")?,
         }
-        for waiting in channel.waiting.iter().filter(|waiting| waiting.direction == other).take(MOST) {
+        for waiting in channel.waiting.iter().filter(|waiting| waiting.direction == other).take(waiting.min(MOST)) {
             write!(f, ", {}", waiting.kind)?;
             waiting.id.map_or(Ok(()), |id| write!(f, " {id}"))?;
         }
