@@ -32,7 +32,7 @@ pub struct Dump {
 pub struct Routine {
     /// What it is.
     pub kind: Kind,
-    /// Its number: that of its [`JoinHandle`](crate::rt::JoinHandle) for goroutines and tasks; the system's number of a thread
+    /// Its number: that of its `rt::JoinHandle` for goroutines and tasks; the system's number of a thread
     /// where it can be had (Linux), else one of our own. `None` for another executor's task, and for a thread that is
     /// only just about to sleep.
     pub id: Option<u64>,
@@ -46,7 +46,7 @@ pub struct Routine {
     pub state: State,
     /// What it waits for. A task that waits for nothing of ours has none.
     pub waits: Option<Waits>,
-    /// Its stack, if it was asked for (see [`dump_with_stacks`]) and could be had.
+    /// Its stack, if it was asked for (see `dump_with_stacks`) and could be had.
     pub stack: Option<Stack>,
 }
 

@@ -1,8 +1,9 @@
 //! What others know of a worker, and how they reach it.
 //!
 //! A remote is made once and never freed, since a goroutine names it to whoever readies it. Started goroutines go on a list
-//! that runs through their records, and orders to the inbox, both of which only the worker reads; work that is sent to it goes to the mailbox, from which others may steal if the
-//! worker does not come for it: a closure or a task is always where somebody else can take it.
+//! that runs through their records, and orders to the inbox, both of which only the worker reads; work that is sent to it
+//! goes to the mailbox, from which others may steal if the worker does not come for it: a closure or a task is always where
+//! somebody else can take it.
 
 use super::census::Ask;
 use super::g::{G, Identity};
