@@ -3,7 +3,7 @@
 //! Started goroutines stay on their worker, so nothing can be done for those. But its fresh work and its tasks may run
 //! elsewhere; as a rule nobody takes a worker's only piece, and nobody is woken for it. The monitor looks every
 //! few milliseconds, says who is stuck, and wakes somebody; and tells the user, if he has asked for that. When nothing has
-//! run for a second it sleeps, until a worker that has slept is awake again.
+//! run for half a second it sleeps, until a worker that has slept is awake again.
 
 use super::deadlock::Helper;
 use super::runtime::Shared;
@@ -18,7 +18,7 @@ const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(10);
 /// Who is at the same thing for so long is not only waiting for a processor.
 const LOST: Duration = Duration::from_millis(10);
-const IDLE: Duration = Duration::from_secs(1);
+const IDLE: Duration = Duration::from_millis(500);
 
 const NOT_STARTED: u8 = 0;
 const WATCHING: u8 = 1;
