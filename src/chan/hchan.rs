@@ -550,7 +550,11 @@ impl<T> Hchan<T> {
         let mut waiting = Vec::new();
         loop {
             let c = self.lock();
-            let queues = || c.sendq.iter().chain(c.pairs.iter()).chain(c.recvq.iter()).chain(c.watchers.iter());
+            // Of those who only watch, who waits for the end: the others wait for operations that somebody else will do.
+            // SAFETY: linked sudogs are alive under the lock.
+            let for_the_end = |sg: &*const Sudog| unsafe { (**sg).direction() == Direction::Close };
+            let watchers = || c.watchers.iter().filter(for_the_end);
+            let queues = || c.sendq.iter().chain(c.pairs.iter()).chain(c.recvq.iter()).chain(watchers());
             let many = queues().count();
             if many > waiting.capacity() {
                 // Allocated outside the lock.
