@@ -158,6 +158,9 @@ fn a_list_of_sixteen_allocates_nothing() {
 /// What `select`, which waits, and `wake`, which must find it asleep, allocate together after the first time.
 fn allocations_of_parking<T>(select: impl Fn() + Sync, wake: impl Fn() -> bool) -> usize {
     const ROUNDS: usize = 50;
+    // A receive that meets the select sleeps until it has its value; a thread that sleeps for the first time is noted down.
+    let (_tx, rx) = bounded::<()>(0);
+    assert!(rx.recv_timeout(Duration::from_millis(1)).is_err());
     thread::scope(|scope| {
         let selecting = scope.spawn(|| {
             // The first sleep makes the channels known to who asks for waiters, and the thread its handle.
