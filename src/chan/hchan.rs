@@ -150,10 +150,10 @@ impl<T> Hchan<T> {
         if !fits {
             panic!("makechan: size out of range");
         }
-        let state = State::new();
         Self {
-            summary: AtomicU64::new(state.summary(cap)),
-            lock: Lock::new(state),
+            summary: AtomicU64::new(State::<T>::first_summary(cap)),
+            // Made in its place.
+            lock: Lock::new(State::new()),
             cap,
             senders: AtomicUsize::new(1),
             receivers: AtomicUsize::new(1),

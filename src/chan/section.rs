@@ -77,6 +77,7 @@ impl LastUse {
 unsafe impl<T: Send> Send for State<T> {}
 
 impl<T> State<T> {
+    #[inline]
     pub(super) fn new() -> Self {
         Self {
             closed: false,
@@ -95,6 +96,11 @@ impl<T> State<T> {
             last_send: None,
             last_receive: None,
         }
+    }
+
+    /// The [`summary`](Self::summary) of a new one.
+    pub(super) fn first_summary(cap: usize) -> u64 {
+        if cap > 0 { WRITABLE } else { 0 }
     }
 
     #[inline]

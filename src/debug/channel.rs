@@ -58,12 +58,13 @@ pub struct Waiting {
     pub asleep_for: Option<Duration>,
     /// Will it give up by itself?
     pub has_deadline: bool,
-    /// What waits. Of an operation that is only just about to sleep, a guess.
+    /// What waits: where it is only just about to sleep, a guess. That a task is one of ours only a [`dump`](super::dump()) can
+    /// tell.
     pub kind: Kind,
     /// Its number: see [`Routine::id`](super::Routine::id).
     pub id: Option<u64>,
-    /// The wait's address, the same on every channel of a select.
-    pub(super) wait: usize,
+    /// What is the same of all that one waiter waits for: the wait's address, or what a task's waker points to.
+    pub(super) key: usize,
     pub(super) origin: Origin,
 }
 
@@ -114,11 +115,7 @@ pub(super) fn see(seen: Sighting, direction: Direction) -> Waiting {
             let identity = unsafe { crate::rt::identity_of(g) };
             (Kind::Goroutine, Some(identity.id()), identity.origin())
         }
-        // A task of ours, or what a goroutine polls.
-        Sleeper::Task(who) if who.known().is_some_and(|(kind, _)| kind != Kind::Thread) => {
-            let known = who.known();
-            (known.map_or(Kind::Task, |(kind, _)| kind), known.map(|(_, id)| id), Origin::default())
-        }
+        // A dump may know better.
         Sleeper::Task(_) => (Kind::ForeignTask, None, Origin::default()),
         Sleeper::Thread(who) => (Kind::Thread, who.known().map(|(_, id)| id), Origin::default()),
         _ => (Kind::Thread, None, Origin::default()),
@@ -131,7 +128,10 @@ pub(super) fn see(seen: Sighting, direction: Direction) -> Waiting {
         has_deadline: seen.timed,
         kind,
         id,
-        wait: seen.wait,
+        key: match seen.sleeper {
+            Sleeper::Task(waker) => waker,
+            _ => seen.wait,
+        },
         origin,
     }
 }

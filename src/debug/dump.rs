@@ -76,8 +76,8 @@ pub struct Waits {
     pub has_deadline: bool,
     /// On which channels: several for a select, none for what is no channel.
     pub on: Vec<On>,
-    /// The wait's address, which tells it from others at the same time.
-    pub(crate) wait: usize,
+    /// What tells it from others at the same time: the wait's address, or what the task's waker points to.
+    pub(crate) key: usize,
 }
 
 /// A channel that is waited on.
@@ -188,16 +188,26 @@ pub fn dump_with_stacks() -> Dump {
 #[cfg_attr(not(feature = "rt"), allow(unused_variables))]
 fn take(with_stacks: bool) -> Dump {
     #[cfg(feature = "rt")]
-    let (routines, workers) = crate::rt::census(with_stacks);
+    let Census { routines, workers, wakers } = crate::rt::census(with_stacks);
     #[cfg(not(feature = "rt"))]
-    let (routines, workers) = Default::default();
-    let mut seen = Seen::of(routines);
+    let Census { routines, workers, wakers } = Census::default();
+    let mut seen = Seen::of(routines, &wakers);
     let mut channels = crate::chan::registry::channels(see);
     channels.sort_by_key(|channel| channel.id);
-    for channel in &channels {
+    for channel in &mut channels {
         seen.meet(channel);
     }
     Dump { routines: seen.into_routines(), channels, workers }
+}
+
+/// What the schedulers know.
+#[derive(Default)]
+pub(crate) struct Census {
+    /// Somebody may be listed twice; the first counts.
+    pub(crate) routines: Vec<Routine>,
+    pub(crate) workers: Vec<Worker>,
+    /// What the wakers of tasks, and of goroutines that await, point to, and whose they are.
+    pub(crate) wakers: Vec<(usize, u64)>,
 }
 
 /// What was seen so far.
@@ -205,28 +215,29 @@ struct Seen {
     routines: Vec<Routine>,
     /// Where goroutines and tasks are, by number.
     by_id: HashMap<u64, usize>,
-    /// Where the others are, by the address of their wait.
-    by_wait: HashMap<usize, usize>,
+    /// Where the others are, and those who may be met as others, by what tells their waits apart.
+    by_key: HashMap<usize, usize>,
 }
 
 impl Seen {
-    fn of(mut routines: Vec<Routine>) -> Self {
+    fn of(mut routines: Vec<Routine>, wakers: &[(usize, u64)]) -> Self {
         let mut by_id = HashMap::with_capacity(routines.len());
         // Who moved while his worker counted is seen twice.
         routines.retain(|routine| {
             let next = by_id.len();
             routine.id.is_some_and(|id| *by_id.entry(id).or_insert(next) == next)
         });
-        Self { routines, by_id, by_wait: HashMap::new() }
+        let by_key = wakers.iter().filter_map(|(waker, id)| Some((*waker, *by_id.get(id)?))).collect();
+        Self { routines, by_id, by_key }
     }
 
     /// Those who wait on a channel.
-    fn meet(&mut self, channel: &Channel) {
-        for waiting in &channel.waiting {
+    fn meet(&mut self, channel: &mut Channel) {
+        for waiting in &mut channel.waiting {
             let numbered = waiting.id.filter(|_| matches!(waiting.kind, Kind::Goroutine | Kind::Task));
             let at = match numbered {
                 Some(id) => self.by_id.entry(id).or_insert(self.routines.len()),
-                None => self.by_wait.entry(waiting.wait).or_insert(self.routines.len()),
+                None => self.by_key.entry(waiting.key).or_insert(self.routines.len()),
             };
             if *at == self.routines.len() {
                 let Origin { name, parent, spawned_at } = waiting.origin.clone();
@@ -237,6 +248,7 @@ impl Seen {
                 self.routines.push(Routine { kind, id, parent, name, spawned_at, state, waits, stack });
             }
             let routine = &mut self.routines[*at];
+            (waiting.kind, waiting.id) = (routine.kind, routine.id);
             routine.state = State::Waiting;
             let on = On { channel: channel.id, direction: waiting.direction };
             let same = |waits: &&mut Waits| {
@@ -252,7 +264,7 @@ impl Seen {
                         since: waiting.asleep_for.unwrap_or_default(),
                         has_deadline: waiting.has_deadline,
                         on: vec![on],
-                        wait: waiting.wait,
+                        key: waiting.key,
                     });
                 }
             }

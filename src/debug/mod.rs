@@ -31,6 +31,8 @@ pub use trigger::{Watch, dump_on_panic, watch, watch_with};
 pub(crate) use channel::Origin;
 pub(crate) use channel::See;
 #[cfg(feature = "rt")]
+pub(crate) use dump::Census;
+#[cfg(feature = "rt")]
 pub(crate) use trigger::print;
 
 /// Every channel on which somebody has ever slept, or that has a name, and that is still alive.

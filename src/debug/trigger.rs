@@ -140,7 +140,7 @@ impl Watch {
 
 /// Tells a wait from others at the same time.
 fn wait_of(routine: &Routine) -> Option<(usize, &'static Location<'static>)> {
-    routine.waits.as_ref().map(|waits| (waits.wait, waits.at))
+    routine.waits.as_ref().map(|waits| (waits.key, waits.at))
 }
 
 fn is_late(routine: &Routine, after: Duration) -> bool {

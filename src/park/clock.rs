@@ -3,9 +3,9 @@
 //! On Linux the kernel's own count of its ticks is read: 5 ns where an exact moment takes 40, and right to a tick, which is
 //! 1 to 10 ms. Elsewhere the moment is exact.
 
-/// Nanoseconds since some moment in the past, even and never 0; right to a tick of the kernel's clock.
+/// Nanoseconds since some moment in the past, never 0; right to a tick of the kernel's clock.
 pub(super) fn now() -> u64 {
-    if cfg!(any(gochan_loom, gochan_shuttle)) { 2 } else { (read() & !1).max(2) }
+    if cfg!(any(gochan_loom, gochan_shuttle)) { 1 } else { read().max(1) }
 }
 
 #[cfg(all(target_os = "linux", target_pointer_width = "64", not(miri)))]

@@ -209,9 +209,6 @@ impl Wait {
             return None;
         }
         before_sleep();
-        if deadline.is_some() {
-            self.set_timed();
-        }
         if self.done().is_some() && (scheduler.spare)(Spare::Take) {
             self.owed.set(false);
             return self.done();

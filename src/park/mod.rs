@@ -157,7 +157,7 @@ fn done_word(outcome: Outcome, arm: u16) -> u32 {
 #[derive(Debug)]
 pub(crate) enum Waiter {
     Thread(crate::primitive::thread::Thread, Who),
-    Task(std::task::Waker, who::Packed),
+    Task(std::task::Waker),
     Goroutine(goroutine::Goroutine),
     /// Several, of one locked section: watchers mostly.
     Several(Box<[Ready]>),
@@ -247,7 +247,7 @@ impl Drop for Ready {
                 let g = unsafe { std::ptr::read(g) };
                 moved_out(waiter);
                 g.make_ready();
-            } else if let Some(Waiter::Task(waker, _)) = waiter {
+            } else if let Some(Waiter::Task(waker)) = waiter {
                 // SAFETY: as above.
                 let waker = unsafe { std::ptr::read(waker) };
                 moved_out(waiter);
@@ -263,15 +263,10 @@ impl Drop for Ready {
 }
 
 impl Waiter {
-    /// The task that runs here.
-    pub(crate) fn task(waker: std::task::Waker) -> Self {
-        Self::Task(waker, Who::here().into())
-    }
-
     fn wake(self) {
         match self {
             Self::Thread(thread, _) => thread.unpark(),
-            Self::Task(waker, _) => waker.wake(),
+            Self::Task(waker) => waker.wake(),
             Self::Goroutine(g) => g.make_ready(),
             // Should one panic, the drop of the slice wakes the rest.
             Self::Several(all) => drop(all),
@@ -325,8 +320,8 @@ impl Readies {
     }
 }
 
-/// The bit of `asleep_since` that says that there is a deadline.
-const TIMED: u64 = 1;
+/// The bit of `asleep_since` that says that there is a deadline. The clock does not come to it in 292 years.
+const TIMED: u64 = 1 << 63;
 
 /// What others know of a wait.
 #[derive(Clone, Copy, Debug)]
@@ -348,7 +343,8 @@ pub(crate) enum Sleeper {
     /// Somebody's who does not sleep yet.
     Awake,
     Thread(Who),
-    Task(Who),
+    /// By what its waker points to: that tells the tasks apart that wait at the same time.
+    Task(usize),
     /// The scheduler's name for it, which is good for as long as the wait may be looked at.
     #[cfg_attr(not(feature = "rt"), allow(dead_code))]
     Goroutine(NonNull<()>),
@@ -365,7 +361,7 @@ pub(crate) struct Wait {
     /// And it is to unwind, if the wait has not ended.
     cancelled: Cell<bool>,
     location: &'static Location<'static>,
-    /// When the owner fell asleep, by the clock of `clock.rs`; 0 while it is awake. Odd if it has a deadline.
+    /// When the owner fell asleep, by the clock of `clock.rs`; 0 while it is awake. With TIMED if it has a deadline.
     asleep_since: AtomicU64,
     /// There while ASLEEP is set: written by the owner before, moved out by who ends the wait, who then sets DONE without it.
     waiter: UnsafeCell<MaybeUninit<Waiter>>,
@@ -433,7 +429,7 @@ impl Wait {
 
     /// Since when the waiter sleeps; `None` while it is still looking.
     pub(crate) fn asleep_for(&self) -> Option<Duration> {
-        match self.asleep_since.load(Ordering::Relaxed) {
+        match self.asleep_since.load(Ordering::Relaxed) & !TIMED {
             0 => None,
             since => Some(Duration::from_nanos(now().saturating_sub(since))),
         }
@@ -464,11 +460,11 @@ impl Wait {
         let sleeper = match word & ASLEEP {
             0 => Sleeper::Awake,
             // SAFETY: it was written before ASLEEP was set, and is changed under the lock only, if at all. Whoever ends a
-            // select elsewhere at this moment moves it out but leaves its bytes, and of those only numbers are read, and a
-            // goroutine's name: that goroutine must take the lock before it leaves its frame.
+            // select elsewhere at this moment moves it out but leaves its bytes, and of those only numbers are read, and
+            // a goroutine's name: that goroutine must take the lock before it leaves its frame.
             _ => self.waiter.with(|cell| match unsafe { (*cell).assume_init_ref() } {
                 Waiter::Goroutine(g) => Sleeper::Goroutine(g.name()),
-                Waiter::Task(_, who) => Sleeper::Task((*who).into()),
+                Waiter::Task(waker) => Sleeper::Task(waker.data().addr()),
                 Waiter::Thread(_, who) => Sleeper::Thread(*who),
                 Waiter::Several(_) | Waiter::Panicked(_) => Sleeper::Awake,
             }),

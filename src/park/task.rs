@@ -21,12 +21,12 @@ impl Wait {
         let waker = waker.clone();
         // SAFETY: not queued.
         drop(unsafe { self.take_waiter() });
-        self.begin_asleep(Waiter::task(waker));
+        self.begin_asleep(Waiter::Task(waker));
     }
 
     /// gopark of a task that is queued. `Some` if the wait has ended meanwhile; then nobody will wake it.
     pub(crate) fn fall_asleep_as_task(&self, waker: Waker) -> Option<Done> {
-        self.fall_asleep(Waiter::task(waker))
+        self.fall_asleep(Waiter::Task(waker))
     }
 
     /// Is nobody to wake the owner, though the wait has not ended? A waker that panicked when it was cloned has kept it from
@@ -42,7 +42,7 @@ impl Wait {
         // SAFETY: the owner has written it. Who ends the wait only reads it, so its bytes are those of a waiter still, and of
         // a waker that may be gone nothing but its pointers is compared.
         self.waiter
-            .with(|cell| unsafe { matches!((*cell).assume_init_ref(), Waiter::Task(mine, _) if mine.will_wake(waker)) })
+            .with(|cell| unsafe { matches!((*cell).assume_init_ref(), Waiter::Task(mine) if mine.will_wake(waker)) })
     }
 
     /// Changes the waker; returns the old one, to be dropped outside the locks.
@@ -52,6 +52,6 @@ impl Wait {
     /// not found it done since.
     pub(crate) unsafe fn change_waker(&self, waker: Waker) -> Waiter {
         // SAFETY: who would move the waiter out needs one of the locks.
-        self.waiter.with_mut(|cell| unsafe { std::mem::replace((*cell).assume_init_mut(), Waiter::task(waker)) })
+        self.waiter.with_mut(|cell| unsafe { std::mem::replace((*cell).assume_init_mut(), Waiter::Task(waker)) })
     }
 }

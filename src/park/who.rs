@@ -1,10 +1,12 @@
 //! Who runs here, as one word: what a wait, or a channel, keeps of somebody who may be gone when it is read.
 //!
-//! Goroutines and tasks have numbers, which their scheduler keeps in a word that stays where it is. A thread gets its own
-//! when it first sleeps here: the system's where that is to be had, so that a debugger and `top` show the same.
+//! The number of the goroutine or task that runs is in a word of its scheduler, a thread's in one of its own that it gets when it
+//! first sleeps here: the system's number where that is to be had, so that a debugger and `top` show the same. Words stay
+//! where they are for ever; a thread knows which is its.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
@@ -32,35 +34,62 @@ pub enum Kind {
 pub(crate) struct Who(u64);
 
 thread_local! {
-    /// Where the number of who runs on this thread is. Without a destructor.
-    static WORD: Cell<Option<&'static AtomicU64>> = const { Cell::new(None) };
-    /// Else the thread, if it has slept here. Without a destructor.
-    static NUMBER: Cell<u64> = const { Cell::new(0) };
+    /// Where the word of who runs on this thread is. Without a destructor.
+    static WORD: Cell<&'static AtomicU64> = const { Cell::new(&UNKNOWN) };
     /// The thread's own, while it lives.
     static THIS: Known = Known::new();
 }
 
-/// The threads that have slept here and live.
-static THREADS: Mutex<BTreeMap<u64, Thread>> = Mutex::new(BTreeMap::new());
+/// The word of threads that have not slept here.
+static UNKNOWN: AtomicU64 = AtomicU64::new(0);
 
-fn threads() -> MutexGuard<'static, BTreeMap<u64, Thread>> {
+/// The threads that have slept here and live, and the words of those that have ended.
+static THREADS: Mutex<Threads> = Mutex::new(Threads { all: BTreeMap::new(), spare: Vec::new() });
+
+struct Threads {
+    all: BTreeMap<u64, Thread>,
+    spare: Vec<&'static AtomicU64>,
+}
+
+fn threads() -> MutexGuard<'static, Threads> {
     THREADS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-struct Known(u64);
+/// A thread that is known, and its word.
+struct Known(&'static AtomicU64);
 
 impl Known {
     fn new() -> Self {
-        let number = number_of_thread();
-        threads().insert(number, thread::current());
-        NUMBER.set(THREAD | number);
-        Self(number)
+        let (number, thread) = (number_of_thread(), thread::current());
+        let spare = {
+            let mut threads = threads();
+            threads.all.insert(number, thread);
+            threads.spare.pop()
+        };
+        let word = spare.unwrap_or_else(|| Box::leak(Box::default()));
+        word.store(THREAD | number, Ordering::Relaxed);
+        // A scheduler's thread has the word of its scheduler.
+        if ptr::eq(WORD.get(), &UNKNOWN) {
+            WORD.set(word);
+        }
+        Self(word)
+    }
+
+    fn who(&self) -> Who {
+        Who(self.0.load(Ordering::Relaxed))
     }
 }
 
 impl Drop for Known {
     fn drop(&mut self) {
-        let thread = threads().remove(&self.0);
+        if ptr::eq(WORD.get(), self.0) {
+            WORD.set(&UNKNOWN);
+        }
+        let thread = {
+            let mut threads = threads();
+            threads.spare.push(self.0);
+            self.who().known().and_then(|(_, number)| threads.all.remove(&number))
+        };
         drop(thread);
     }
 }
@@ -74,32 +103,13 @@ fn number_of_thread() -> u64 {
     system.unwrap_or_else(|| COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// The same in seven bytes: a waker and this and what tells it from other waiters are three words.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Packed([u8; 7]);
-
-impl From<Who> for Packed {
-    fn from(Who(word): Who) -> Self {
-        // The two bits move down; numbers have fewer than 54.
-        let [bytes @ .., _] = (word >> 62 << 54 | word & ((1 << 54) - 1)).to_le_bytes();
-        Self(bytes)
-    }
-}
-
-impl From<Packed> for Who {
-    fn from(Packed([a, b, c, d, e, f, g]): Packed) -> Self {
-        let word = u64::from_le_bytes([a, b, c, d, e, f, g, 0]);
-        Self(word >> 54 << 62 | word & ((1 << 54) - 1))
-    }
-}
-
 impl Who {
     pub(crate) const NOBODY: Self = Self(0);
 
     /// Who runs here, if that is known already.
     #[inline]
     pub(crate) fn here() -> Self {
-        Self(WORD.get().map_or_else(|| NUMBER.get(), |word| word.load(Ordering::Relaxed)))
+        Self(WORD.get().load(Ordering::Relaxed))
     }
 
     /// The calling thread, which is about to sleep.
@@ -109,7 +119,7 @@ impl Who {
             return Self::NOBODY;
         }
         // A thread that is about to end may not be known any more.
-        THIS.try_with(|this| Self(THREAD | this.0)).unwrap_or(Self::NOBODY)
+        THIS.try_with(Known::who).unwrap_or(Self::NOBODY)
     }
 
     #[cfg(feature = "rt")]
@@ -146,24 +156,11 @@ impl Who {
 
 /// The thread with this number, if it lives.
 pub(crate) fn thread_of(number: u64) -> Option<Thread> {
-    threads().get(&number).cloned()
+    threads().all.get(&number).cloned()
 }
 
 /// The scheduler's: the number of who runs on this thread is there from now on.
 #[cfg(feature = "rt")]
 pub(crate) fn set_word(word: Option<&'static AtomicU64>) {
-    WORD.set(word);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Packed, TASK, THREAD, Who};
-
-    #[test]
-    fn packed() {
-        for who in [0, 7, TASK | 1, THREAD | 0x3f_ffff_ffff_ffff, TASK | 1 << 53].map(Who) {
-            assert_eq!(Who::from(Packed::from(who)), who);
-        }
-        assert_eq!(size_of::<crate::park::Waiter>(), 24);
-    }
+    WORD.set(word.unwrap_or(&UNKNOWN));
 }

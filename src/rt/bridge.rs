@@ -3,6 +3,7 @@
 //! A waker may be cloned, kept for ever and called from anywhere, so it cannot name a goroutine, which ends. It names a
 //! cell with three states; only who finds it PARKED readies the goroutine, and does so once.
 
+use super::current::running;
 use crate::park::{Goroutine, Reason, Resumed, Scheduler, Spare, Wait, scheduler, set_scheduler};
 use std::mem::ManuallyDrop;
 use std::panic::Location;
@@ -113,7 +114,6 @@ fn on_goroutine<F: Future>(
     let mut cx = Context::from_waker(&waker);
     let wait = Wait::new(Reason::Await, at);
     loop {
-        wait.begin();
         {
             let _polling = Polling::begin();
             if let Poll::Ready(output) = future.as_mut().inner().poll(&mut cx) {
@@ -122,6 +122,8 @@ fn on_goroutine<F: Future>(
         }
         let mut cancelled = (scheduler.is_cancelled)();
         let resumed = (!cancelled && cell.park()).then(|| {
+            wait.begin();
+            running().1.own.awaits.set(waker.data());
             loop {
                 match (scheduler.switch_out)(None, Some(&wait)) {
                     Resumed::Inspected => (scheduler.inspect)(),

@@ -123,7 +123,7 @@ impl Goroutine {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let identity = Identity::new(current_identity(), Location::caller()).named(self.name.clone());
+        let identity = Identity::new(current_identity(), Location::caller()).named(self.name.as_ref());
         let stack_size = self.stack_bytes();
         let record = Record::new(Spec { identity, stack_size, stack, scope: None }, f);
         // SAFETY: coercions.

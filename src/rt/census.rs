@@ -13,14 +13,13 @@
 //! switch; a name is looked up by number, so that only who has one pays for it.
 
 use super::current::{current_goroutine, current_identity, current_worker, running};
-use super::g::{Body, G, Identity};
+use super::g::{G, Identity};
 use super::latch::Latch;
 use super::mail::{Mail, Remote};
-use super::record::Ref;
 use super::runtime::Shared;
 use super::slab::room_below;
 use super::worker::Worker;
-use crate::debug::{Kind, Routine, Stack, State, Waits, Worker as Seen};
+use crate::debug::{Census, Kind, Routine, Stack, State, Waits};
 use crate::park::{Reason, Resumed, scheduler};
 use std::backtrace::Backtrace;
 use std::collections::BTreeMap;
@@ -85,9 +84,11 @@ pub(crate) unsafe fn identity_of(g: NonNull<()>) -> Identity {
 }
 
 /// What is asked of all workers.
-struct Census {
+struct Question {
     with_stacks: bool,
     found: Mutex<Vec<Routine>>,
+    /// What the wakers of goroutines that await point to.
+    wakers: Mutex<Vec<(usize, u64)>>,
     /// Which workers have answered, and how many have not.
     answered: Box<[AtomicBool]>,
     left: AtomicUsize,
@@ -96,7 +97,7 @@ struct Census {
 
 /// What one worker is asked. Dropped, it is answered.
 pub(super) struct Ask {
-    census: Arc<Census>,
+    census: Arc<Question>,
     worker: usize,
     /// How far the worker has come; `None` at the beginning.
     from: Option<usize>,
@@ -114,7 +115,7 @@ impl Drop for Ask {
     }
 }
 
-impl Census {
+impl Question {
     fn is_over(&self) -> bool {
         self.left.load(Ordering::Acquire) == 0
     }
@@ -138,16 +139,16 @@ fn may_not_park() -> bool {
     thread::panicking() || scheduler().is_some_and(|scheduler| scheduler.polling)
 }
 
-/// Asks all workers of all runtimes. What they have not answered in time is not waited for. Who has moved meanwhile, or keeps
-/// his worker busy, may be listed twice; the first counts.
-pub(crate) fn census(with_stacks: bool) -> (Vec<Routine>, Vec<Seen>) {
+/// Asks all workers of all runtimes. What they have not answered in time is not waited for.
+pub(crate) fn census(with_stacks: bool) -> Census {
     let runtimes: Vec<Arc<Shared>> =
         lock(&RUNTIMES).iter().filter_map(Weak::upgrade).filter(|shared| !shared.has_ended()).collect();
     let workers: Vec<&'static Remote> = runtimes.iter().flat_map(|shared| shared.workers()).copied().collect();
-    let census = Arc::new(Census {
+    let census = Arc::new(Question {
         with_stacks,
         // Room for all, so that no worker has to make it.
         found: Mutex::new(Vec::with_capacity(workers.iter().map(|worker| worker.residents()).sum())),
+        wakers: Mutex::default(),
         answered: workers.iter().map(|_| AtomicBool::new(false)).collect(),
         left: AtomicUsize::new(workers.len()),
         all_answered: Latch::new(),
@@ -176,7 +177,8 @@ pub(crate) fn census(with_stacks: bool) -> (Vec<Routine>, Vec<Seen>) {
         }
         turns.iter_mut().zip(&workers).for_each(|(turn, worker)| *turn = worker.turn());
     }
-    let mut routines = std::mem::take(&mut *lock(&census.found));
+    let (mut routines, mut wakers) =
+        (std::mem::take(&mut *lock(&census.found)), std::mem::take(&mut *lock(&census.wakers)));
     for routine in routines.iter_mut().filter(|routine| me.is_some() && routine.id == me) {
         (routine.state, routine.waits) = (State::Running, None);
     }
@@ -186,7 +188,8 @@ pub(crate) fn census(with_stacks: bool) -> (Vec<Routine>, Vec<Seen>) {
         let mut its: Vec<_> =
             its.enumerate().map(|(index, (worker, turn))| worker.look(number, index, *turn)).collect();
         let is_polled = |id| me == Some(id) || its.iter().any(|worker| worker.busy_with == Some((Kind::Task, id)));
-        shared.tasks.look(|identity, state| {
+        shared.tasks.look(|identity, state, waker| {
+            wakers.push((waker, identity.id()));
             let state = if is_polled(identity.id()) { State::Running } else { state };
             routines.push(identity.seen(Kind::Task, state, None));
         });
@@ -201,7 +204,7 @@ pub(crate) fn census(with_stacks: bool) -> (Vec<Routine>, Vec<Seen>) {
         }
         seen.extend(its);
     }
-    (routines, seen)
+    Census { routines, workers: seen, wakers }
 }
 
 impl Worker {
@@ -229,12 +232,17 @@ impl Worker {
             let begin = end.saturating_sub(if with_stacks { STACKS_AT_A_TIME } else { AT_A_TIME });
             (begin, residents[begin..end].to_vec())
         };
-        let look = |body: &Ref<dyn Body>| Routine {
-            stack: with_stacks.then(|| self.inspect(body.g())).flatten(),
-            ..self.look(body.g())
-        };
-        let some: Vec<_> = some.iter().map(look).collect();
-        lock(&ask.census.found).extend(some);
+        let (mut found, mut wakers) = (Vec::with_capacity(some.len()), Vec::new());
+        for g in some.iter().map(|body| body.g()) {
+            let stack = with_stacks.then(|| self.inspect(g)).flatten();
+            let routine = Routine { stack, ..self.look(g) };
+            if routine.waits.as_ref().is_some_and(|waits| waits.reason == Reason::Await) {
+                wakers.push((g.own.awaits.get().addr(), g.identity.id()));
+            }
+            found.push(routine);
+        }
+        lock(&ask.census.found).append(&mut found);
+        lock(&ask.census.wakers).append(&mut wakers);
         (begin > 0).then_some(begin)
     }
 
@@ -263,7 +271,7 @@ impl Worker {
             Some(Some(seen)) => {
                 let (reason, at, has_deadline) = (seen.reason, seen.at, seen.timed);
                 let since = seen.since.unwrap_or_default();
-                (State::Waiting, Some(Waits { reason, at, since, has_deadline, on: Vec::new(), wait: seen.wait }))
+                (State::Waiting, Some(Waits { reason, at, since, has_deadline, on: Vec::new(), key: seen.wait }))
             }
         };
         g.identity.seen(Kind::Goroutine, state, waits)

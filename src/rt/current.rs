@@ -133,14 +133,15 @@ fn switch_out(deadline: Option<Instant>, wait: Option<&Wait>) -> Resumed {
     own.wait.set(wait.map_or(ptr::null(), ptr::from_ref));
     match deadline {
         None => worker.switch_out(g),
-        Some(when) => switch_out_until(worker, g, when),
+        Some(when) => switch_out_until(worker, g, when, wait),
     }
     own.wait.set(ptr::null());
     own.resumed.get()
 }
 
 #[cold]
-fn switch_out_until(worker: &Worker, g: &G, when: Instant) {
+fn switch_out_until(worker: &Worker, g: &G, when: Instant, wait: Option<&Wait>) {
+    wait.inspect(|wait| wait.set_timed());
     let timer = worker.set_timer(when, g);
     worker.switch_out(g);
     worker.timers.borrow_mut().remove(&timer);

@@ -53,11 +53,12 @@ impl Identity {
         Self { id: next_id(), parent, spawned_at, name: None }
     }
 
-    pub(super) fn named(mut self, name: Option<Arc<str>>) -> Self {
-        if let Some(name) = &name {
+    #[inline]
+    pub(super) fn named(mut self, name: Option<&Arc<str>>) -> Self {
+        if let Some(name) = name {
             census::enter_name(self.id, name);
+            self.name = Some(name.clone());
         }
-        self.name = name;
         self
     }
 
@@ -305,6 +306,8 @@ pub(super) struct Own {
     pub(super) context: Context,
     /// Wake-ups that have come and are owed to waits that it has not come to sleep in.
     pub(super) spare: Cell<u32>,
+    /// What it has last awaited a future with: what the waker points to.
+    pub(super) awaits: Cell<*const ()>,
     /// It unwinds because it was cancelled.
     pub(super) unwinding: Cell<bool>,
     /// How often it was made to.
@@ -333,6 +336,7 @@ impl G {
                 resumed: Cell::new(Resumed::Readied),
                 spare: Cell::new(0),
                 wait: Cell::new(ptr::null()),
+                awaits: Cell::new(ptr::null()),
                 panicking: Cell::new(false),
                 unwinding: Cell::new(false),
                 unwound: Cell::new(0),

@@ -47,7 +47,7 @@ impl Latch {
             State::Open | State::Set => Ok(Ready::NOBODY),
             // SAFETY: it is alive, and taken out by this; a plain wait is ended by who takes it out.
             State::Parked(wait) => Ok(unsafe { Wait::finish(wait, Outcome::Completed, 0) }),
-            State::Awaited(waker) => Ok(Ready::of(Waiter::task(waker))),
+            State::Awaited(waker) => Ok(Ready::of(Waiter::Task(waker))),
             State::Unwanted => Err(Unwanted),
         }
     }

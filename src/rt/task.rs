@@ -52,8 +52,8 @@ impl Tasks {
 }
 
 impl Tasks {
-    /// Says of each who it is and what it does, as far as it knows.
-    pub(super) fn look(&self, mut see: impl FnMut(&Identity, State)) {
+    /// Says of each who it is, what it does as far as is known, and what its wakers point to.
+    pub(super) fn look(&self, mut see: impl FnMut(&Identity, State, usize)) {
         for key in 0.. {
             // One by one, so that tasks can end meanwhile.
             let info = {
@@ -61,11 +61,11 @@ impl Tasks {
                 if key >= tasks.capacity() {
                     return;
                 }
-                tasks.get(key).map(|entry| entry.info.clone())
+                tasks.get(key).map(|entry| (entry.info.clone(), entry.waker.data().addr()))
             };
-            if let Some(info) = info {
+            if let Some((info, waker)) = info {
                 let is_scheduled = info.is_scheduled.load(Ordering::Relaxed);
-                see(&info.identity, if is_scheduled { State::Runnable } else { State::Waiting });
+                see(&info.identity, if is_scheduled { State::Runnable } else { State::Waiting }, waker);
             }
         }
     }

@@ -29,7 +29,7 @@ impl<F: Fn() + Send + Sync + 'static> Wake for Hook<F> {
 
 /// Queues a receive whose waker runs `hook`. Its frame is leaked: tests are short.
 fn hooked_recv(chan: &Hchan<u32>, hook: impl Fn() + Send + Sync + 'static) -> &'static Wait {
-    let waker = Waiter::task(std::task::Waker::from(Arc::new(Hook(hook))));
+    let waker = Waiter::Task(std::task::Waker::from(Arc::new(Hook(hook))));
     let wait: &'static Wait = Box::leak(Box::new(Wait::asleep(Reason::ChanReceive, Location::caller(), waker)));
     let slot = Box::leak(Box::new(0_u32));
     let sg: &'static Sudog = Box::leak(Box::new(Sudog::new(wait, 0, std::ptr::from_mut(slot).cast())));
