@@ -6,6 +6,7 @@ use gochan::debug::{self, Reason};
 use gochan::{Receiver, bounded, rt};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 /// Counts what all threads have allocated, and the most that it was.
 struct Counting;
@@ -43,7 +44,7 @@ fn peak_of<T>(f: impl FnOnce() -> T) -> (T, usize) {
 fn a_hundred_thousand_goroutines() {
     /// What each may cost.
     const BYTES: usize = 512;
-    const CHANNELS: usize = 100;
+    const CHANNELS: usize = 2;
     let (txs, rxs): (Vec<_>, Vec<_>) = (0..CHANNELS).map(|_| bounded::<u8>(0)).unzip();
     // Where each stack takes two mappings there can be no more than some 31,000.
     let start = |rx: Receiver<u8>| rt::Goroutine::new().stack_size(64 << 10).try_spawn(move || rx.recv());
@@ -62,6 +63,10 @@ fn a_hundred_thousand_goroutines() {
     let (text, peak) = peak_of(|| dump.grouped().to_string());
     assert!(text.contains(&format!("{many} goroutines [chan receive")) && text.len() < 10_000, "{text}");
     assert!(peak < 100_000, "{peak} bytes to group");
+    // Nor does what is shown of one grow with the number of the others.
+    let start = Instant::now();
+    assert!(dump.to_string().len() > many * 100);
+    assert!(start.elapsed() < common::PATIENCE, "{:?}", start.elapsed());
     drop(txs);
     assert!(handles.into_iter().all(|handle| handle.join().unwrap().is_err()));
 }

@@ -264,6 +264,7 @@ impl<T> Op<T> {
                 }
                 let ended = match c.recv_now(room, false) {
                     RecvNow::Got(_, ended) => {
+                        c.trace_receive(ended, (*this).wait.location());
                         fire_beside(c.leave(ended), room);
                         return Poll::Ready(Ok(()));
                     }
@@ -340,6 +341,7 @@ impl<T> Op<T> {
                 };
                 match c.send_now((*this).slot.as_ptr(), &mut spare) {
                     SendNow::Sent(ended) => {
+                        c.trace_send(ended, (*this).wait.location());
                         let ready = c.leave(ended);
                         (*this).sg.spent = true;
                         ready.fire();

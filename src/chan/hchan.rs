@@ -274,9 +274,7 @@ impl<T> Hchan<T> {
             // SAFETY: the value is the caller's to give away.
             match unsafe { c.send_now(elem, &mut spare) } {
                 SendNow::Sent(ended) => {
-                    if ended.is_somebody() {
-                        c.last_send = Some(LastUse::here(at));
-                    }
+                    c.trace_send(ended, at);
                     *owed = c.leave(ended);
                     return Ok(());
                 }
@@ -383,9 +381,7 @@ impl<T> Hchan<T> {
             // SAFETY: the room is the caller's.
             match unsafe { c.recv_now(room, nonblocking) } {
                 RecvNow::Got(_, ended) => {
-                    if ended.is_somebody() {
-                        c.last_receive = Some(LastUse::here(at));
-                    }
+                    c.trace_receive(ended, at);
                     *owed = c.leave(ended);
                     return Ok(());
                 }
@@ -564,7 +560,7 @@ impl<T> Hchan<T> {
             }
             waiting.extend(queues().filter_map(|sg| {
                 // SAFETY: linked sudogs and their waits are alive under the lock.
-                unsafe { Some(see((*(*sg).wait()).look()?, (*sg).direction())) }
+                unsafe { Some(see((*(*sg).wait()).look()?, (*sg).direction(), (*sg).watches())) }
             }));
             let count = |direction| waiting.iter().filter(|waiting| waiting.direction == direction).count();
             let [sending, receiving] = [Direction::Send, Direction::Receive].map(count);

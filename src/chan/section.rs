@@ -243,10 +243,6 @@ pub(super) struct Ended(Option<(*const Sudog, Outcome)>);
 impl Ended {
     pub(super) const NOBODY: Self = Self(None);
 
-    pub(super) fn is_somebody(&self) -> bool {
-        self.0.is_some()
-    }
-
     /// # Safety
     /// `sg` was claimed, and unlinked, in this section.
     pub(super) unsafe fn new(sg: *const Sudog, outcome: Outcome) -> Self {
@@ -771,6 +767,22 @@ impl<'a, T> Locked<'a, T> {
     fn next_arrival(&mut self) -> u64 {
         self.state.arrivals += 1;
         self.state.arrivals
+    }
+
+    /// A send at `at` has met somebody who waits: that leaves a trace.
+    #[inline]
+    pub(super) fn trace_send(&mut self, met: Ended, at: &'static Location<'static>) {
+        if met.0.is_some() {
+            self.state.last_send = Some(LastUse::here(at));
+        }
+    }
+
+    /// The same for a receive.
+    #[inline]
+    pub(super) fn trace_receive(&mut self, met: Ended, at: &'static Location<'static>) {
+        if met.0.is_some() {
+            self.state.last_receive = Some(LastUse::here(at));
+        }
     }
 
     /// A receiver has come and queues.

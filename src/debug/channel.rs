@@ -66,6 +66,8 @@ pub struct Waiting {
     /// What is the same of all that one waiter waits for: the wait's address, or what a task's waker points to.
     pub(super) key: usize,
     pub(super) origin: Origin,
+    /// It is no operation, and only wants to know when one is possible.
+    watches: bool,
 }
 
 /// What is waited for on a channel.
@@ -104,10 +106,10 @@ pub(crate) struct Origin {
     pub(crate) spawned_at: Option<&'static Location<'static>>,
 }
 
-/// Says whose a wait is. Called under the lock of the channel, so it allocates nothing and runs nothing of the user's.
-pub(crate) type See = fn(Sighting, Direction) -> Waiting;
+/// Says whose a wait is, what for, and whether it only watches. Called under the lock of the channel, so it allocates nothing and runs nothing of the user's.
+pub(crate) type See = fn(Sighting, Direction, bool) -> Waiting;
 
-pub(super) fn see(seen: Sighting, direction: Direction) -> Waiting {
+pub(super) fn see(seen: Sighting, direction: Direction, watches: bool) -> Waiting {
     let (kind, id, origin) = match seen.sleeper {
         #[cfg(feature = "rt")]
         Sleeper::Goroutine(g) => {
@@ -133,6 +135,7 @@ pub(super) fn see(seen: Sighting, direction: Direction) -> Waiting {
             _ => seen.wait,
         },
         origin,
+        watches,
     }
 }
 
@@ -155,7 +158,6 @@ impl fmt::Display for Count {
     }
 }
 
-impl Channel {
     /// The channel in a line, without the end of it.
     pub(super) fn write_head(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "chan {} at {:#x}", self.element, self.id & !VEIL)?;

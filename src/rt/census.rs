@@ -37,11 +37,10 @@ const PATIENCE: Duration = Duration::from_millis(10);
 const LOST: Duration = Duration::from_millis(200);
 /// And of all that make turns.
 const LONGEST: Duration = Duration::from_secs(10);
-/// Residents that are looked at in one turn: some 30 us, and some 500 with their stacks.
+/// Residents that are looked at in one turn: with their stacks some 20 us each.
 const AT_A_TIME: usize = 256;
 const STACKS_AT_A_TIME: usize = 8;
-/// What a stack must have left for it to be shown. Capturing takes some 4 KiB in a release build, and half as much again in
-/// others.
+/// What a stack must have left for it to be shown: more than capturing it takes (`src/rt/tests/stack.rs` looks how much).
 const ROOM: usize = 16 << 10;
 
 /// The runtimes that have not ended.
