@@ -41,7 +41,7 @@ const LONGEST: Duration = Duration::from_secs(10);
 const AT_A_TIME: usize = 256;
 const STACKS_AT_A_TIME: usize = 8;
 /// What a stack must have left for it to be shown: more than capturing it takes (`src/rt/tests/stack.rs` looks how much).
-const ROOM: usize = 16 << 10;
+pub(super) const ROOM: usize = 16 << 10;
 
 /// The runtimes that have not ended.
 static RUNTIMES: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());

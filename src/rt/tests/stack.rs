@@ -276,3 +276,22 @@ fn little_address_space() {
     stacks.put(all.pop().unwrap());
     assert!(stacks.get(size).is_ok());
 }
+
+/// A goroutine is asked to show its stack only if it has enough left of it.
+#[test]
+fn showing_a_stack_takes_less_than_must_be_left() {
+    // A size of its own, so that nobody has touched it.
+    let stack = Stack::new(32 * 1024 * KIB).unwrap();
+    let (bottom, size) = (bottom(&stack), stack.size());
+    let mut shows = Coroutine::<(), (), usize, _>::with_stack(stack, |_, ()| {
+        let frames = std::hint::black_box(std::backtrace::Backtrace::force_capture());
+        std::ptr::from_ref(&frames).addr()
+    });
+    let CoroutineResult::Return(began) = shows.resume(()) else { unreachable!("it returns") };
+    // The lowest page that was touched: what lies between is what it took.
+    let untouched = size / page_size() - pages_in_memory(bottom, size);
+    let took = began - (bottom + untouched * page_size());
+    println!("{took} bytes");
+    assert!(took <= crate::rt::census::ROOM, "{took} bytes");
+    drop(shows.into_stack());
+}
