@@ -199,7 +199,7 @@ impl Stuck {
             since: waiter.since.unwrap_or_default(),
             has_deadline: false,
             on: Vec::new(),
-            wait: 0,
+            key: 0,
         };
         let routine = Routine {
             kind: Kind::Goroutine,
