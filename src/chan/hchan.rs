@@ -560,7 +560,7 @@ impl<T> Hchan<T> {
             }
             waiting.extend(queues().filter_map(|sg| {
                 // SAFETY: linked sudogs and their waits are alive under the lock.
-                unsafe { Some(see((*(*sg).wait()).look()?, (*sg).direction(), (*sg).watches())) }
+                unsafe { Some(see((*(*sg).wait()).look()?, (*sg).direction())) }
             }));
             let count = |direction| waiting.iter().filter(|waiting| waiting.direction == direction).count();
             let [sending, receiving] = [Direction::Send, Direction::Receive].map(count);

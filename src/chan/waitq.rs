@@ -95,11 +95,6 @@ impl Sudog {
         self.wait
     }
 
-    /// Does it only watch the channel?
-    pub(super) fn watches(&self) -> bool {
-        self.list.get() == List::Watchers
-    }
-
     /// What it waits to do.
     ///
     /// # Panics

@@ -66,8 +66,6 @@ pub struct Waiting {
     /// What is the same of all that one waiter waits for: the wait's address, or what a task's waker points to.
     pub(super) key: usize,
     pub(super) origin: Origin,
-    /// It is no operation, and only wants to know when one is possible.
-    watches: bool,
 }
 
 /// What is waited for on a channel.
@@ -106,10 +104,10 @@ pub(crate) struct Origin {
     pub(crate) spawned_at: Option<&'static Location<'static>>,
 }
 
-/// Says whose a wait is, what for, and whether it only watches. Called under the lock of the channel, so it allocates nothing and runs nothing of the user's.
-pub(crate) type See = fn(Sighting, Direction, bool) -> Waiting;
+/// Says whose a wait is. Called under the lock of the channel, so it allocates nothing and runs nothing of the user's.
+pub(crate) type See = fn(Sighting, Direction) -> Waiting;
 
-pub(super) fn see(seen: Sighting, direction: Direction, watches: bool) -> Waiting {
+pub(super) fn see(seen: Sighting, direction: Direction) -> Waiting {
     let (kind, id, origin) = match seen.sleeper {
         #[cfg(feature = "rt")]
         Sleeper::Goroutine(g) => {
@@ -135,7 +133,6 @@ pub(super) fn see(seen: Sighting, direction: Direction, watches: bool) -> Waitin
             _ => seen.wait,
         },
         origin,
-        watches,
     }
 }
 
@@ -158,6 +155,7 @@ impl fmt::Display for Count {
     }
 }
 
+impl Channel {
     /// The channel in a line, without the end of it.
     pub(super) fn write_head(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "chan {} at {:#x}", self.element, self.id & !VEIL)?;

@@ -372,7 +372,7 @@ impl Dump {
             write!(f, ", {}", waiting.kind)?;
             waiting.id.map_or(Ok(()), |id| write!(f, " {id}"))?;
         }
-        if waiting.len() > MOST {
+        if waiting > MOST {
             write!(f, ", ..")?;
         }
         if let Some(last) = last {
