@@ -27,7 +27,8 @@ struct Entry {
     chan: *const (),
     /// `look::<T>` of the channel's `T`.
     look: unsafe fn(*const (), See) -> Channel,
-    name: Option<Arc<str>>,
+    /// Behind one pointer, for where there is none the second half of two would be whatever lay on the stack.
+    name: Option<Box<Arc<str>>>,
     /// `queued::<T>`.
     #[cfg(feature = "rt")]
     queued: unsafe fn(*const (), &mut dyn FnMut(*const Wait)) -> bool,
@@ -103,13 +104,13 @@ pub(super) fn leave<T>(chan: &Hchan<T>) {
 
 /// Names a channel, which leaves when it is freed.
 pub(super) fn name<T>(chan: &Hchan<T>, name: &str) {
-    let name = Some(Arc::from(name));
+    let name = Some(Box::new(Arc::from(name)));
     let old = std::mem::replace(&mut shard(key(chan)).entry(key(chan)).or_insert_with(|| entry(chan)).name, name);
     drop(old);
 }
 
 pub(super) fn name_of<T>(chan: &Hchan<T>) -> Option<Arc<str>> {
-    shard(key(chan)).get(&key(chan)).and_then(|entry| entry.name.clone())
+    shard(key(chan)).get(&key(chan)).and_then(|entry| entry.name.as_deref().cloned())
 }
 
 /// Looks at every channel. `see` says whose a wait is, under the channel's lock.
@@ -125,7 +126,7 @@ pub(crate) fn channels(see: See) -> Vec<Channel> {
             for (&key, entry) in shard.range((after, Bound::Unbounded)).take(AT_A_TIME) {
                 // SAFETY: who is in the registry is alive while its shard is locked.
                 let channel = unsafe { (entry.look)(veil(entry.chan), see) };
-                all.push(Channel { name: entry.name.clone(), ..channel });
+                all.push(Channel { name: entry.name.as_deref().cloned(), ..channel });
                 after = Bound::Excluded(key);
             }
             if all.len() - before < AT_A_TIME {

@@ -9,7 +9,7 @@ use super::deadlock::Helper;
 use super::runtime::Shared;
 use super::stuck;
 use parking::{Parker, Unparker};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,41 +20,35 @@ const LONGEST: Duration = Duration::from_millis(10);
 const LOST: Duration = Duration::from_millis(10);
 const IDLE: Duration = Duration::from_millis(500);
 
-const NOT_STARTED: u8 = 0;
-const WATCHING: u8 = 1;
-const ASLEEP: u8 = 2;
-
 #[derive(Default)]
 pub(super) struct Monitor {
-    state: AtomicU8,
+    is_asleep: AtomicBool,
     unparker: OnceLock<Unparker>,
 }
 
 impl Monitor {
+    /// With the workers, not when it is first needed: a thread begins with the registers of who starts it, which a goroutine's
+    /// are, and where they are kept it seems to know what lay on that stack then.
+    pub(super) fn start(shared: &Arc<Shared>) {
+        // One worker has nobody to be helped by.
+        if shared.workers().len() > 1 || shared.report_stuck.is_some() {
+            let parker = Parker::new();
+            let _ = shared.monitor.unparker.set(parker.unparker());
+            let shared = shared.clone();
+            // Without it everything works, if somewhat later.
+            let _ = thread::Builder::new().name("gochan-monitor".into()).spawn(move || watch(&shared, &parker));
+        }
+    }
+
     /// There is something to watch.
     #[inline]
-    pub(super) fn begin(&self, shared: &Arc<Shared>) {
-        if self.state.load(Ordering::Relaxed) != WATCHING {
-            self.begin_slow(shared);
+    pub(super) fn begin(&self) {
+        if self.is_asleep.load(Ordering::Relaxed) && self.is_asleep.swap(false, Ordering::AcqRel) {
+            self.wake();
         }
     }
 
     #[cold]
-    fn begin_slow(&self, shared: &Arc<Shared>) {
-        match self.state.swap(WATCHING, Ordering::AcqRel) {
-            // One worker has nobody to be helped by.
-            NOT_STARTED if shared.workers().len() > 1 || shared.report_stuck.is_some() => {
-                let parker = Parker::new();
-                let _ = self.unparker.set(parker.unparker());
-                let shared = shared.clone();
-                // Without it everything works, if somewhat later.
-                let _ = thread::Builder::new().name("gochan-monitor".into()).spawn(move || watch(&shared, &parker));
-            }
-            ASLEEP => self.wake(),
-            _ => {}
-        }
-    }
-
     pub(super) fn wake(&self) {
         if let Some(unparker) = self.unparker.get() {
             unparker.unpark();
@@ -106,7 +100,7 @@ fn watch(shared: &Shared, parker: &Parker) {
         if busy {
             idle_since = None;
         } else if idle_since.get_or_insert_with(Instant::now).elapsed() >= IDLE {
-            shared.monitor.state.store(ASLEEP, Ordering::Release);
+            shared.monitor.is_asleep.store(true, Ordering::Release);
             parker.park();
             (period, idle_since) = (SHORTEST, None);
         }

@@ -94,9 +94,7 @@ impl Shared {
                 return Err(error);
             }
         }
-        if shared.report_stuck.is_some() {
-            shared.monitor.begin(&shared);
-        }
+        Monitor::start(&shared);
         Ok(shared)
     }
 

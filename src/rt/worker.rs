@@ -235,7 +235,7 @@ impl Worker {
         } else if self.fresh.len() > 1 {
             self.shared.wakep();
         } else {
-            self.shared.monitor.begin(&self.shared);
+            self.shared.monitor.begin();
         }
     }
 
@@ -687,7 +687,7 @@ impl Worker {
                     self.parker.park_timeout(left.max(Duration::from_nanos(1)));
                 }
             }
-            shared.monitor.begin(&self.shared);
+            shared.monitor.begin();
         }
         self.woken.set(true);
         self.remote.wake_up();
