@@ -265,7 +265,7 @@ impl<T> Op<T> {
                 let ended = match c.recv_now(room, false) {
                     RecvNow::Got(_, ended) => {
                         c.trace_receive(ended, (*this).wait.location());
-                        fire_beside(c.leave(ended), room);
+                        fire_beside(&mut c.leave(ended), room);
                         return Poll::Ready(Ok(()));
                     }
                     RecvNow::Closed => return Poll::Ready(Err(Refusal::Closed)),

@@ -251,7 +251,7 @@ impl<T> Hchan<T> {
             if let Some(sg) = c.recvq.dequeue() {
                 c.last_send = Some(LastUse::here(at));
                 // SAFETY: dequeued, so claimed and unlinked; the value is the caller's to give away.
-                *owed = unsafe { c.hand_to_and_leave(sg, elem) };
+                unsafe { c.hand_to_and_leave(sg, elem, owed) };
                 return Ok(());
             }
         }
@@ -372,7 +372,7 @@ impl<T> Hchan<T> {
         if let Some(sg) = c.dequeue_sure_sender() {
             c.last_receive = Some(LastUse::here(at));
             // SAFETY: dequeued, so claimed and unlinked, and nothing is in hand; the room is the caller's.
-            *owed = unsafe { c.take_from_and_leave(sg, room) };
+            unsafe { c.take_from_and_leave(sg, room, owed) };
             return Ok(());
         }
         let this = c.chan();

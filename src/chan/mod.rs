@@ -475,12 +475,12 @@ fn nobody_comes(reason: Reason, patience: Patience, at: &'static Location<'stati
     Refusal::Blocked
 }
 
-/// Fires a wake-up while `value` is nobody's yet: should a waker panic, the value is dropped.
+/// Fires the wake-up that is `owed` while `value` is nobody's yet: should a waker panic, the value is dropped.
 ///
 /// # Safety
 /// There is a value, and if this unwinds, it is gone.
 #[inline]
-unsafe fn fire_beside<T>(ready: Ready, value: *mut T) {
+unsafe fn fire_beside<T>(owed: &mut Ready, value: *mut T) {
     struct Beside<T>(*mut T);
     impl<T> Drop for Beside<T> {
         fn drop(&mut self) {
@@ -490,9 +490,9 @@ unsafe fn fire_beside<T>(ready: Ready, value: *mut T) {
             std::mem::forget(second);
         }
     }
-    if !ready.is_nobody() {
+    if !owed.is_nobody() {
         let beside = Beside(value);
-        ready.fire();
+        owed.fire_here();
         std::mem::forget(beside);
     }
 }

@@ -150,7 +150,7 @@ impl<T> Receiver<T> {
         // SAFETY: the room may be written, and holds a value if this succeeds.
         unsafe {
             chan.chanrecv(room.as_mut_ptr(), patience, at, &mut owed)?;
-            fire_beside(owed, room.as_mut_ptr());
+            fire_beside(&mut owed, room.as_mut_ptr());
         }
         Ok(())
     }

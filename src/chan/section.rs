@@ -249,18 +249,18 @@ impl Ended {
         Self(Some((sg, outcome)))
     }
 
+    /// Lets the waiter see it. The wake-up is then `owed`, by who has owed none.
+    ///
     /// # Safety
     /// The section in which the wait was ended has published its word and still has the lock.
     #[inline(always)]
-    unsafe fn finish(self) -> Ready {
-        match self.0 {
-            None => Ready::NOBODY,
+    unsafe fn finish(self, owed: &mut Ready) {
+        if let Some((sg, outcome)) = self.0 {
             // SAFETY: claimed and unlinked by the contract of `new`; nobody could finish it meanwhile.
-            Some((sg, outcome)) if cfg!(gochan_bug = "wake_under_lock") => unsafe {
-                Sudog::finish(sg, outcome).try_fire()
-            },
-            // SAFETY: as above.
-            Some((sg, outcome)) => unsafe { Sudog::finish(sg, outcome) },
+            unsafe { Sudog::finish(sg, outcome, owed) };
+            if cfg!(gochan_bug = "wake_under_lock") {
+                *owed = owed.take().try_fire();
+            }
         }
     }
 }
@@ -365,8 +365,9 @@ impl<'a, T> Locked<'a, T> {
     pub(super) fn leave(self, ended: Ended) -> Ready {
         let mut this = ManuallyDrop::new(self);
         let word = if cfg!(gochan_bug = "word_published_late") { this.summary(this.cap()) } else { this.publish() };
+        let mut ready = Ready::NOBODY;
         // SAFETY: published, and still locked.
-        let ready = unsafe { ended.finish() };
+        unsafe { ended.finish(&mut ready) };
         if cfg!(gochan_bug = "word_published_late") {
             this.publish();
         }
@@ -380,18 +381,24 @@ impl<'a, T> Locked<'a, T> {
 
     /// As [`leave`](Self::leave), for a section that has changed these bits of the word at most, and freed nothing.
     #[inline(always)]
-    fn leave_changed(self, ended: Ended, set: u64, clear: u64) -> Ready {
+    fn leave_changed(self, ended: Ended, set: u64, clear: u64, owed: &mut Ready) {
+        #[cold]
+        #[inline(never)]
+        fn tell<T>(c: Locked<'_, T>, word: u64, owed: &mut Ready) {
+            let more = c.unlock(word);
+            *owed = owed.take().and(more);
+        }
         let mut this = ManuallyDrop::new(self);
         this.state.busy = this.state.is_busy() && !cfg!(gochan_bug = "quick_past_the_queue");
         let word = this.state.publish_change(this.chan, set, clear);
         // SAFETY: published, and still locked.
-        let ready = unsafe { ended.finish() };
+        unsafe { ended.finish(owed) };
         if this.state.watchers.is_empty() {
             // SAFETY: unlocked once, here or in `unlock`.
             unsafe { ManuallyDrop::drop(&mut this.state) };
-            return ready;
+            return;
         }
-        ready.and(ManuallyDrop::into_inner(this).unlock(word))
+        tell(ManuallyDrop::into_inner(this), word, owed);
     }
 
     /// The last step of a section: hands a value to a receiver. As [`hand_to`](Self::hand_to) and [`leave`](Self::leave).
@@ -399,11 +406,11 @@ impl<'a, T> Locked<'a, T> {
     /// # Safety
     /// As for [`hand_to`](Self::hand_to).
     #[inline(always)]
-    pub(super) unsafe fn hand_to_and_leave(mut self, sg: *const Sudog, elem: *const T) -> Ready {
+    pub(super) unsafe fn hand_to_and_leave(mut self, sg: *const Sudog, elem: *const T, owed: &mut Ready) {
         // SAFETY: the caller's contract.
         let ended = unsafe { self.hand_to(sg, elem) };
         let writable = self.state.has_slot(self.chan.cap) | !self.state.recvq.is_empty();
-        self.leave_changed(ended, 0, if writable { 0 } else { WRITABLE })
+        self.leave_changed(ended, 0, if writable { 0 } else { WRITABLE }, owed);
     }
 
     /// The last step of a section: takes the value of a sender. As [`take_from`](Self::take_from) and [`leave`](Self::leave).
@@ -411,11 +418,11 @@ impl<'a, T> Locked<'a, T> {
     /// # Safety
     /// As for [`take_from`](Self::take_from); nothing is in hand.
     #[inline(always)]
-    pub(super) unsafe fn take_from_and_leave(mut self, sg: *const Sudog, room: *mut T) -> Ready {
+    pub(super) unsafe fn take_from_and_leave(mut self, sg: *const Sudog, room: *mut T, owed: &mut Ready) {
         // SAFETY: the caller's contract.
         let ended = unsafe { self.take_from(sg, room) };
         let readable = self.state.sendq.has_prompt();
-        self.leave_changed(ended, 0, if readable { 0 } else { READABLE })
+        self.leave_changed(ended, 0, if readable { 0 } else { READABLE }, owed);
     }
 
     /// The last step of a section: queues a sender with a value. False if a waker has panicked, of those who watch: that is to
@@ -473,8 +480,10 @@ impl<'a, T> Locked<'a, T> {
         let word = this.publish();
         let mut readies = Readies::new();
         for ended in &batch.ended[..batch.len] {
+            let mut ready = Ready::NOBODY;
             // SAFETY: published, and still locked.
-            readies.push(unsafe { ended.finish() });
+            unsafe { ended.finish(&mut ready) };
+            readies.push(ready);
         }
         let watching = ManuallyDrop::into_inner(this).unlock(word);
         readies.try_fire().or(watching.try_fire())
@@ -517,7 +526,9 @@ impl<'a, T> Locked<'a, T> {
                     if u64::from((*sg).interest) & word != 0 && !readies.is_full() {
                         this.state.watchers.unlink(sg);
                         if Wait::claim((*sg).wait()) {
-                            readies.push(Sudog::finish(sg, Outcome::Ready));
+                            let mut ready = Ready::NOBODY;
+                            Sudog::finish(sg, Outcome::Ready, &mut ready);
+                            readies.push(ready);
                         }
                     }
                 }

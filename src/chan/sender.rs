@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 /// The value has been moved out.
 #[inline]
-fn sent<T, E>(msg: T, owed: Ready) -> Result<(), E> {
+fn sent<T, E>(msg: T, owed: &mut Ready) -> Result<(), E> {
     std::mem::forget(msg);
-    owed.fire();
+    owed.fire_here();
     Ok(())
 }
 
@@ -53,7 +53,7 @@ impl<T> Sender<T> {
         let mut owed = Ready::NOBODY;
         // SAFETY: `msg` is a value of ours.
         match unsafe { self.transmit(&raw const msg, Patience::Forever, Location::caller(), &mut owed) } {
-            Ok(()) => sent(msg, owed),
+            Ok(()) => sent(msg, &mut owed),
             Err(_) => Err(SendError(msg)),
         }
     }
@@ -88,7 +88,7 @@ impl<T> Sender<T> {
         let mut owed = Ready::NOBODY;
         // SAFETY: `msg` is a value of ours.
         match unsafe { self.transmit(&raw const msg, Patience::Try, Location::caller(), &mut owed) } {
-            Ok(()) => sent(msg, owed),
+            Ok(()) => sent(msg, &mut owed),
             Err(Refusal::Blocked) => full(msg),
             Err(Refusal::Closed) => disconnected(msg),
         }
@@ -155,7 +155,7 @@ impl<T> Sender<T> {
         let mut owed = Ready::NOBODY;
         // SAFETY: `msg` is a value of ours.
         match unsafe { self.transmit(&raw const msg, patience, at, &mut owed) } {
-            Ok(()) => sent(msg, owed),
+            Ok(()) => sent(msg, &mut owed),
             Err(Refusal::Blocked) => timeout(msg),
             Err(Refusal::Closed) => disconnected(msg),
         }
@@ -256,14 +256,14 @@ impl<T> Sender<T> {
         let mut oldest = MaybeUninit::<T>::uninit();
         // SAFETY: `msg` is a value of ours, forgotten if it has been moved out; there is room for the oldest.
         match unsafe { chan.force_send(&raw const msg, oldest.as_mut_ptr()) } {
-            Ok((ready, full)) => {
+            Ok((mut ready, full)) => {
                 std::mem::forget(msg);
                 if !full {
                     ready.fire();
                     return Ok(None);
                 }
                 // SAFETY: the room holds a value.
-                unsafe { fire_beside(ready, oldest.as_mut_ptr()) };
+                unsafe { fire_beside(&mut ready, oldest.as_mut_ptr()) };
                 displaced(oldest.as_ptr())
             }
             Err(Refusal::Blocked) => back(msg),

@@ -17,6 +17,7 @@ use crate::park::{Outcome, Ready, Wait};
 use crate::primitive::UnsafeCell;
 use std::cell::Cell;
 use std::marker::PhantomPinned;
+use std::mem::offset_of;
 use std::ptr;
 
 /// Which of the channel's queues a sudog is on.
@@ -31,6 +32,7 @@ pub(crate) enum List {
 
 /// One wait's place in one queue. With the wait's word behind it, a cache line.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Sudog {
     next: Cell<*const Sudog>,
     prev: Cell<*const Sudog>,
@@ -44,7 +46,7 @@ pub(crate) struct Sudog {
     /// The ticket of the pair that this is one side of; for a receiver whose slot was filled, the number of that
     /// hand-off, which orders the values that come back.
     pub(crate) number: Cell<u64>,
-    // Read as one word with the two that follow, so those must not have been written just before: `list` is.
+    // Read as one word with the two that follow, which stalls if one of them has just been written: as `list` has.
     arm: u16,
     /// What a watcher watches for: bits of the channel's summary word.
     pub(crate) interest: u8,
@@ -59,6 +61,8 @@ pub(crate) struct Sudog {
     pub(super) spent: bool,
     _pinned: PhantomPinned,
 }
+
+const _: () = assert!(offset_of!(Sudog, arm) % 4 == 0 && offset_of!(Sudog, list) == offset_of!(Sudog, arm) + 4);
 
 impl Sudog {
     #[inline(always)]
@@ -132,11 +136,12 @@ impl Sudog {
     ///
     /// # Safety
     /// As for [`Wait::finish`].
-    pub(super) unsafe fn finish(this: *const Self, outcome: Outcome) -> Ready {
+    #[inline(always)]
+    pub(super) unsafe fn finish(this: *const Self, outcome: Outcome, owed: &mut Ready) {
         // SAFETY: not DONE yet, so the sudog can be read; the rest is the caller's contract.
         unsafe {
             debug_assert_eq!((*this).list.get(), List::None, "finished while queued");
-            Wait::finish((*this).wait, outcome, (*this).arm)
+            Wait::finish((*this).wait, outcome, (*this).arm, owed);
         }
     }
 }

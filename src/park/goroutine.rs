@@ -214,21 +214,22 @@ impl Wait {
             return self.done();
         }
         loop {
-            match (scheduler.switch_out)(deadline, Some(self)) {
-                Resumed::Readied => match self.done() {
-                    None if cfg!(gochan_bug = "spare_dropped") => {}
-                    None => _ = (scheduler.spare)(Spare::Keep),
-                    done => {
-                        self.owed.set(false);
-                        return done;
-                    }
-                },
-                Resumed::Inspected => (scheduler.inspect)(),
-                Resumed::DeadlinePassed => return None,
-                Resumed::Cancelled => {
-                    self.cancelled.set(true);
-                    return None;
+            let resumed = (scheduler.switch_out)(deadline, Some(self));
+            // Hardly ever anything else, and not worth a jump through a table.
+            if resumed == Resumed::Readied {
+                let done = self.done();
+                if done.is_some() {
+                    self.owed.set(false);
+                    return done;
                 }
+                if cfg!(not(gochan_bug = "spare_dropped")) {
+                    (scheduler.spare)(Spare::Keep);
+                }
+            } else if resumed == Resumed::Inspected {
+                (scheduler.inspect)();
+            } else {
+                self.cancelled.set(resumed == Resumed::Cancelled);
+                return None;
             }
         }
     }

@@ -232,11 +232,10 @@ impl Ready {
     pub(crate) fn fire(self) {
         drop(self);
     }
-}
 
-impl Drop for Ready {
+    /// The same, where it lies.
     #[inline]
-    fn drop(&mut self) {
+    pub(crate) fn fire_here(&mut self) {
         /// Out of line, and handed the place: moving a waiter about costs as much as waking it.
         #[inline(never)]
         fn wake(waiter: &mut Option<Waiter>) {
@@ -259,6 +258,13 @@ impl Drop for Ready {
         if self.0.is_some() {
             wake(&mut self.0);
         }
+    }
+}
+
+impl Drop for Ready {
+    #[inline]
+    fn drop(&mut self) {
+        self.fire_here();
     }
 }
 
@@ -576,12 +582,14 @@ impl Wait {
         }
     }
 
-    /// Ends the wait and returns the wake-up. After this the wait and its sudogs may be gone.
+    /// Ends the wait. The wake-up is then `owed`, by who has owed none: three words that are put in their place, and not moved
+    /// about. After this the wait and its sudogs may be gone.
     ///
     /// # Safety
     /// The caller has claimed `this` (or found it paired), holds the lock of the arm, and has unlinked its sudog.
     #[inline]
-    pub(crate) unsafe fn finish(this: *const Self, outcome: Outcome, arm: u16) -> Ready {
+    pub(crate) unsafe fn finish(this: *const Self, outcome: Outcome, arm: u16, owed: &mut Ready) {
+        debug_assert!(owed.is_nobody());
         // SAFETY: not done, so the frame is there. Only the atomic stays referenced, not the whole record: the frame
         // may go while this function still runs.
         let claim_word = unsafe { &(*this).word };
@@ -593,13 +601,15 @@ impl Wait {
                 // Read, not taken: the owner may be looking whose waker it is.
                 // SAFETY: the owner set ASLEEP (acquired here) and from then on leaves the waiter to who ends the wait.
                 let waiter = unsafe { (*this).waiter.with(|cell| (*cell).assume_init_read()) };
+                // SAFETY: nobody is owed, so there is nothing to drop.
+                unsafe { ptr::write(owed, Ready(Some(waiter))) };
                 // Release: the owner that sees DONE sees the slot. A plain store, for the owner no longer writes.
                 claim_word.store(done, Ordering::Release);
-                return Ready(Some(waiter));
+                return;
             }
             let order = if cfg!(gochan_bug = "done_is_relaxed") { Ordering::Relaxed } else { Ordering::AcqRel };
             match claim_word.compare_exchange(word, done, order, Ordering::Acquire) {
-                Ok(_) => return Ready::NOBODY,
+                Ok(_) => return,
                 Err(now) => word = now,
             }
         }

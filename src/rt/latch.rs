@@ -45,8 +45,12 @@ impl Latch {
         self.is_set.store(true, Ordering::Release);
         match std::mem::replace(&mut *state, State::Set) {
             State::Open | State::Set => Ok(Ready::NOBODY),
-            // SAFETY: it is alive, and taken out by this; a plain wait is ended by who takes it out.
-            State::Parked(wait) => Ok(unsafe { Wait::finish(wait, Outcome::Completed, 0) }),
+            State::Parked(wait) => {
+                let mut ready = Ready::NOBODY;
+                // SAFETY: it is alive, and taken out by this; a plain wait is ended by who takes it out.
+                unsafe { Wait::finish(wait, Outcome::Completed, 0, &mut ready) };
+                Ok(ready)
+            }
             State::Awaited(waker) => Ok(Ready::of(Waiter::Task(waker))),
             State::Unwanted => Err(Unwanted),
         }

@@ -6,7 +6,7 @@ use super::super::ring::Block;
 use super::super::section::{Batch, Ended, RecvNow, SendNow};
 use super::super::waitq::{List, Sudog};
 use super::Kind;
-use crate::park::{Done, Goroutine, Outcome, Reason, Wait, Waiter};
+use crate::park::{Done, Goroutine, Outcome, Ready, Reason, Wait, Waiter};
 use crate::primitive::{Arc, Lock, thread};
 use std::mem::MaybeUninit;
 use std::ops::Deref;
@@ -292,7 +292,9 @@ impl<T> Select<T> {
         unsafe {
             let claimed = Wait::claim(self.wait);
             if claimed {
-                Wait::finish(self.wait, Outcome::Retry, u16::MAX).fire();
+                let mut ready = Ready::NOBODY;
+                Wait::finish(self.wait, Outcome::Retry, u16::MAX, &mut ready);
+                ready.fire();
             }
             claimed
         }

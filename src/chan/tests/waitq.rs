@@ -1,7 +1,7 @@
 //! The queue of waiters: order, removal from anywhere, arms that lost.
 
 use super::super::waitq::{List, Sudog, WaitQ};
-use crate::park::{Outcome, Reason, Wait};
+use crate::park::{Outcome, Ready, Reason, Wait};
 use std::panic::Location;
 
 fn wait(reason: Reason) -> Wait {
@@ -57,7 +57,9 @@ fn passes_over_arms_that_lost() {
         }
         assert!(Wait::claim(&raw const fired));
         assert!(!Wait::claim(&raw const fired), "claimed twice");
-        Wait::finish(&raw const fired, Outcome::Retry, 7).fire();
+        let mut ready = Ready::NOBODY;
+        Wait::finish(&raw const fired, Outcome::Retry, 7, &mut ready);
+        ready.fire();
         assert_eq!(fired.done().map(|done| (done.outcome, done.arm)), Some((Outcome::Retry, 7)));
         assert!(std::ptr::eq(q.dequeue().unwrap(), &live[0]));
         // The claim took the other arm along.
