@@ -166,6 +166,38 @@ fn who_waits_elsewhere_or_does_not_wait() {
     assert!(!joiner.join().unwrap_or(true) || nil.join().is_err());
 }
 
+/// They are seen, and start in order all the same.
+#[test]
+fn who_has_not_started_is_runnable() {
+    let _alone = alone();
+    let runtime = rt::Runtime::builder().workers(1).build().unwrap();
+    let looks = runtime.go(|| {
+        let (tx, rx) = bounded(10);
+        let start = |i: u32| {
+            let tx = tx.clone();
+            rt::Goroutine::new().name("fresh").spawn(move || tx.send(i).unwrap()).id()
+        };
+        let mut ids: Vec<u64> = (0..5).map(start).collect();
+        let first = debug::dump();
+        // Those of another parent.
+        ids.extend((5..10).map(start));
+        let second = debug::dump();
+        drop(tx);
+        (ids, first, second, rx.iter().collect::<Vec<_>>())
+    });
+    let (ids, first, second, order) = looks.join().unwrap();
+    for (dump, ids) in [(&first, &ids[..5]), (&second, &ids[..])] {
+        for &id in ids {
+            let fresh = routine(dump, id).unwrap();
+            assert_eq!((fresh.state, fresh.name.as_deref()), (State::Runnable, Some("fresh")));
+            assert!(fresh.parent.is_some() && fresh.spawned_at.is_some_and(|at| at.file().ends_with("dump.rs")));
+        }
+        assert!(dump.workers.iter().any(|worker| worker.fresh == ids.len()));
+    }
+    assert!(second.to_string().contains(&format!("goroutine {} \"fresh\" [runnable]:", ids[9])), "{second}");
+    assert_eq!(order, (0..10).collect::<Vec<_>>());
+}
+
 #[test]
 fn a_worker_that_does_not_answer() {
     let _alone = alone();

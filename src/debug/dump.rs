@@ -108,7 +108,8 @@ pub struct Worker {
     pub residents: usize,
     /// What others have sent to it and it has not looked at: orders, and its goroutines that can run again, which count as one.
     pub inbox: usize,
-    /// Closures that have not started, and tasks that are to be polled.
+    /// Closures that have not started, and tasks that are to be polled. The goroutines that the closures will be are listed as
+    /// [runnable](State::Runnable), but for a worker that is busy, and for more than a few hundred.
     pub fresh: usize,
 }
 

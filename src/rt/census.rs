@@ -232,6 +232,9 @@ impl Worker {
             (begin, residents[begin..end].to_vec())
         };
         let (mut found, mut wakers) = (Vec::with_capacity(some.len()), Vec::new());
+        if ask.from.is_none() {
+            self.look_at_fresh(&mut found);
+        }
         for g in some.iter().map(|body| body.g()) {
             let stack = with_stacks.then(|| self.inspect(g)).flatten();
             let routine = Routine { stack, ..self.look(g) };
@@ -243,6 +246,17 @@ impl Worker {
         lock(&ask.census.found).append(&mut found);
         lock(&ask.census.wakers).append(&mut wakers);
         (begin > 0).then_some(begin)
+    }
+
+    /// Who has not started yet, if they are not too many.
+    fn look_at_fresh(&self, found: &mut Vec<Routine>) {
+        self.fresh.each_fresh(AT_A_TIME, |fresh| {
+            found.push(fresh.identity().seen(Kind::Goroutine, State::Runnable, None));
+        });
+        // Whoever has looked meanwhile may have gone to sleep.
+        if self.fresh.len() > 1 {
+            self.shared.wakep();
+        }
     }
 
     /// Resumes a goroutine that waits to show its stack. Called on the worker's own.

@@ -404,6 +404,10 @@ impl Fresh {
         Self(Some(body))
     }
 
+    pub(super) fn identity(&self) -> &Identity {
+        &self.0.as_ref().expect("until it is dropped").g().identity
+    }
+
     pub(super) fn into_body(mut self) -> SharedBody {
         self.0.take().expect("until it is dropped")
     }

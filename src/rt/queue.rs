@@ -10,6 +10,7 @@
 //! The side is a stack, at whose bottom others steal. What was pushed since the worker last took something is a family, and is
 //! turned over when it next does, so that the first of them lies on top.
 
+use super::g::Fresh;
 use super::runtime::until_known;
 use super::worker::Work;
 use crossbeam_deque::{Stealer, Worker as Deque};
@@ -111,6 +112,25 @@ impl Queue {
     /// One for somebody else: of the oldest family.
     pub(super) fn pop_oldest(&self) -> Option<Work> {
         if self.made.is_empty() { self.line.pop() } else { until_known(|| self.others.made.steal()) }
+    }
+
+    /// Shows closures that have not started, so many of either side at most, and has them in order as before. Others find
+    /// nothing meanwhile: the caller wakes them if there is something for them.
+    pub(super) fn each_fresh(&self, most: usize, mut see: impl FnMut(&Fresh)) {
+        let mut show = |work: &Work| {
+            if let Work::Fresh(fresh) = work {
+                see(fresh);
+            }
+        };
+        let newest: Vec<Work> = (0..most).map_while(|_| self.made.pop()).collect();
+        newest.iter().rev().for_each(&mut show);
+        newest.into_iter().rev().for_each(|work| self.made.push(work));
+        // Once round, or its order would change.
+        for _ in (0..self.line.len()).take_while(|_| self.line.len() <= most) {
+            let Some(work) = self.line.pop() else { break };
+            show(&work);
+            self.line.push(work);
+        }
     }
 
     pub(super) fn len(&self) -> usize {

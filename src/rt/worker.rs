@@ -110,7 +110,7 @@ impl Parts {
 pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) remote: &'static Remote,
-    fresh: Queue,
+    pub(super) fresh: Queue,
     runnext: Cell<*const G>,
     pub(super) ready: RefCell<VecDeque<*const G>>,
     /// Who waits for what moment; each is taken out by its goroutine, or fires.
