@@ -1,10 +1,13 @@
 //! Programs that `tests/deadlock.rs` runs, each in a process of its own: `deadlock NAME`. Those of the first table hang, the
 //! others end by themselves and print `done`.
 
+#[path = "../common/cpu.rs"]
+mod cpu;
+
+use cpu::cpu_time;
 use gochan::rt::{self, OnDeadlock, Runtime};
 use gochan::{Chan, Select, after, bounded, debug, go, never, select};
 use std::future::pending;
-use std::mem::MaybeUninit;
 use std::panic::catch_unwind;
 use std::process::ExitCode;
 use std::sync::LazyLock;
@@ -337,18 +340,6 @@ const ENDS: Programs = &[
         assert!(other.join().is_err());
     }),
 ];
-
-/// What this process has used of the processors.
-fn cpu_time() -> Duration {
-    let mut usage = MaybeUninit::<libc::rusage>::uninit();
-    // SAFETY: room for what is asked for.
-    let usage = unsafe {
-        assert_eq!(libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr()), 0);
-        usage.assume_init()
-    };
-    let time = |t: libc::timeval| Duration::from_secs(t.tv_sec as u64) + Duration::from_micros(t.tv_usec as u64);
-    time(usage.ru_utime) + time(usage.ru_stime)
-}
 
 fn main() -> ExitCode {
     let name = std::env::args().nth(1).unwrap_or_default();
