@@ -8,6 +8,7 @@ use crate::park::{Outcome, Ready, Reason, Spin, Wait, Waiter};
 use crate::primitive::lock::Lock;
 use crate::primitive::{AtomicBool, Ordering};
 use std::panic::Location;
+use std::ptr;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -24,8 +25,13 @@ enum State {
     Awaited(Waker),
     /// Nobody will.
     Unwanted,
-    Set,
+    /// With nothing in the place where the waiter was. Else that would stay in the record, and whoever looks in memory for who
+    /// knows its stack would find that the record does.
+    #[expect(dead_code, reason = "for what it overwrites")]
+    Set(*const Wait),
 }
+
+const SET: State = State::Set(ptr::null());
 
 // SAFETY: a wait is ended under the lock, by which it is alive.
 unsafe impl Send for State {}
@@ -43,8 +49,8 @@ impl Latch {
         let mut state = self.state.lock();
         // Release: who sees it sees what is announced.
         self.is_set.store(true, Ordering::Release);
-        match std::mem::replace(&mut *state, State::Set) {
-            State::Open | State::Set => Ok(Ready::NOBODY),
+        match std::mem::replace(&mut *state, SET) {
+            State::Open | State::Set(_) => Ok(Ready::NOBODY),
             State::Parked(wait) => {
                 let mut ready = Ready::NOBODY;
                 // SAFETY: it is alive, and taken out by this; a plain wait is ended by who takes it out.
@@ -71,7 +77,7 @@ impl Latch {
         let this = &raw const wait;
         {
             let mut state = self.state.lock();
-            if let State::Set = *state {
+            if let State::Set(_) = *state {
                 return true;
             }
             *state = State::Parked(this);
@@ -80,7 +86,7 @@ impl Latch {
         if !set {
             let mut state = self.state.lock();
             match *state {
-                State::Set => set = true,
+                State::Set(_) => set = true,
                 _ => *state = State::Open,
             }
         }
@@ -94,7 +100,7 @@ impl Latch {
         let old = {
             let mut state = self.state.lock();
             match *state {
-                State::Set => return Poll::Ready(()),
+                State::Set(_) => return Poll::Ready(()),
                 _ => std::mem::replace(&mut *state, State::Awaited(waker)),
             }
         };
@@ -108,7 +114,7 @@ impl Latch {
         let old = {
             let mut state = self.state.lock();
             match *state {
-                State::Set => return true,
+                State::Set(_) => return true,
                 _ => std::mem::replace(&mut *state, State::Unwanted),
             }
         };
