@@ -13,6 +13,7 @@ use std::any::type_name;
 use std::cell::Cell;
 use std::env;
 use std::ffi::OsStr;
+use std::fs;
 use std::hint;
 use std::panic::{UnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// What has not happened after this time does not happen: far beyond what a loaded machine needs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -80,12 +81,21 @@ pub(crate) fn watchdog(test: impl FnOnce() + Send + 'static) {
 /// The program of an example: `target/debug/examples/NAME`, seen from `target/debug/deps/test-0123456789abcdef`.
 ///
 /// `cargo test` builds the examples before it runs the tests; `cargo test --test NAME` alone does not, so there it is built if
-/// it is missing.
+/// it is missing, or older than the sources.
 pub(crate) fn example(name: &str) -> PathBuf {
+    /// When the newest file here was changed.
+    fn newest(path: &Path) -> SystemTime {
+        let Ok(entries) = fs::read_dir(path) else { return fs::metadata(path).unwrap().modified().unwrap() };
+        entries.map(|entry| newest(&entry.unwrap().path())).max().unwrap_or(SystemTime::UNIX_EPOCH)
+    }
     let test = env::current_exe().unwrap();
     let profile = test.parent().and_then(Path::parent).unwrap();
     let example = profile.join("examples").join(name);
-    if !example.exists() {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let own = package.join("examples").join(name);
+    let sources = [package.join("src"), package.join("tests/programs"), own.with_extension("rs"), own];
+    let changed = sources.iter().filter(|source| source.exists()).map(|source| newest(source)).max();
+    if !example.exists() || Some(newest(&example)) < changed {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--example", name, "--profile"]);
         cargo.arg(match profile.file_name().unwrap() {
