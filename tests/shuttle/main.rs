@@ -6,7 +6,12 @@
 #![cfg(gochan_shuttle)]
 
 mod explore;
+mod histories;
+#[path = "../history/mod.rs"]
+mod history;
 mod ledger;
+#[path = "../model/mod.rs"]
+mod model;
 mod ways;
 
 use explore::{SOME_TIME, block_on_late, choose, coin, dawdle, explore, one_of, poll_for_a_while};
