@@ -287,3 +287,18 @@ fn a_panicking_drop_gives_the_buffer_back_too() {
     round();
     assert_eq!(live_bytes(), before);
 }
+
+/// A weak handle whose kind is gone keeps the channel only as long as it is there itself.
+#[test]
+fn an_upgrade_in_vain_leaks_nothing() {
+    let in_vain = || {
+        let (tx, rx) = unbounded::<u8>();
+        let (weak_tx, weak_rx) = (tx.downgrade(), rx.downgrade());
+        drop((tx, rx));
+        assert!(weak_tx.upgrade().is_none() && weak_rx.upgrade().is_none());
+    };
+    in_vain();
+    let before = live_bytes();
+    in_vain();
+    assert_eq!(live_bytes(), before);
+}

@@ -241,6 +241,18 @@ impl<T> Receiver<T> {
     }
 }
 
+impl<T> WeakSender<T> {
+    fn chan(&self) -> Option<&Arc<Hchan<T>>> {
+        self.chan.as_ref()
+    }
+}
+
+impl<T> WeakReceiver<T> {
+    fn chan(&self) -> Option<&Arc<Hchan<T>>> {
+        self.flavor.chan()
+    }
+}
+
 impl<T> Flavor<T> {
     #[inline]
     fn chan(&self) -> Option<&Arc<Hchan<T>>> {
@@ -378,15 +390,11 @@ macro_rules! weak {
             /// The handle, if there is still one of its kind.
             #[must_use]
             pub fn upgrade(&self) -> Option<$Handle<T>> {
-                let strong = $Handle { $field: self.$field.clone() };
-                match strong.chan() {
-                    Some(chan) if !add_unless_zero(&chan.$count) => {
-                        // It was not counted.
-                        std::mem::forget(strong);
-                        None
-                    }
-                    _ => Some(strong),
+                // Counted before it is a handle, which counts itself off when it is dropped.
+                if self.chan().is_some_and(|chan| !add_unless_zero(&chan.$count)) {
+                    return None;
                 }
+                Some($Handle { $field: self.$field.clone() })
             }
         }
 
