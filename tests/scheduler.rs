@@ -5,7 +5,7 @@ mod common;
 
 use common::{PATIENCE, wait_for_waiting, wait_until, watchdog};
 use gochan::rt::{self, Runtime};
-use gochan::{Receiver, Sender, after, bounded, go, select, unbounded};
+use gochan::{Receiver, Select, Sender, after, bounded, go, select, unbounded};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -345,14 +345,29 @@ fn what_never_waits_never_yields() {
 #[test]
 fn what_may_wait_yields() {
     type Operation = fn(&Sender<u32>, &Receiver<u32>);
-    let operations: [(&str, Operation); 3] = [
-        ("send and receive", |tx, rx| {
+    // One of two waits, so that it is that one that yields.
+    let operations: [(&str, Operation); 6] = [
+        ("send", |tx, rx| {
             tx.send(1).unwrap();
+            rx.try_recv().unwrap();
+        }),
+        ("receive", |tx, rx| {
+            tx.try_send(1).unwrap();
             rx.recv().unwrap();
         }),
-        ("with a time limit", |tx, rx| {
+        ("send with a time limit", |tx, rx| {
             tx.send_timeout(1, PATIENCE).unwrap();
+            rx.try_recv().unwrap();
+        }),
+        ("receive with a time limit", |tx, rx| {
+            tx.try_send(1).unwrap();
             rx.recv_timeout(PATIENCE).unwrap();
+        }),
+        ("a list", |tx, rx| {
+            let mut list = Select::new();
+            list.send(tx);
+            list.select().send(tx, 1).unwrap();
+            rx.try_recv().unwrap();
         }),
         ("select", |tx, rx| {
             select! {

@@ -353,6 +353,23 @@ fn two_hundred_arms() {
     });
 }
 
+/// The number of an operation has 16 bits. A list that is longer is refused as such.
+#[test]
+fn more_operations_than_there_are_numbers() {
+    let nothing = never::<u8>();
+    let mut select = Select::new();
+    (0..u16::MAX).for_each(|_| _ = select.recv(&nothing));
+    assert!(select.try_select().is_err());
+    drop(select.select_async());
+    select.recv(&nothing);
+    let refusals = [
+        panic_text(AssertUnwindSafe(|| select.try_select().map(drop))),
+        panic_text(AssertUnwindSafe(|| drop(select.select_async()))),
+        panic_text(AssertUnwindSafe(|| drop(select.ready_async()))),
+    ];
+    assert!(refusals.iter().all(|text| text == "too many operations in a select"), "{refusals:?}");
+}
+
 /// Of two channels among twenty one has a value at every moment: there is no default.
 #[test]
 fn nothing_possible_is_exact_among_many() {
