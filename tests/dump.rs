@@ -171,7 +171,8 @@ fn who_waits_elsewhere_or_does_not_wait() {
 fn who_has_not_started_is_runnable() {
     let _alone = alone();
     let runtime = rt::Runtime::builder().workers(1).build().unwrap();
-    let looks = runtime.go(|| {
+    // A task, which does not park while others answer: so nobody starts meanwhile.
+    let looks = runtime.spawn(async {
         let (tx, rx) = bounded(10);
         let start = |i: u32| {
             let tx = tx.clone();
@@ -179,13 +180,12 @@ fn who_has_not_started_is_runnable() {
         };
         let mut ids: Vec<u64> = (0..5).map(start).collect();
         let first = debug::dump();
-        // Those of another parent.
         ids.extend((5..10).map(start));
         let second = debug::dump();
-        drop(tx);
-        (ids, first, second, rx.iter().collect::<Vec<_>>())
+        (ids, first, second, rx)
     });
-    let (ids, first, second, order) = looks.join().unwrap();
+    let (ids, first, second, rx) = looks.join().unwrap();
+    let order: Vec<u32> = rx.iter().collect();
     for (dump, ids) in [(&first, &ids[..5]), (&second, &ids[..])] {
         for &id in ids {
             let fresh = routine(dump, id).unwrap();
