@@ -77,6 +77,46 @@ fn what_nobody_has_is_a_leak() {
     });
 }
 
+/// A select that has fired is still in the queues of its other arms until it runs again.
+#[test]
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+fn who_has_been_resumed_is_not_stuck() {
+    let _turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    watchdog(|| {
+        let runtime = Runtime::builder().workers(1).build().unwrap();
+        for _ in 0..20 {
+            let ((tx, rx), (next_tx, next_rx)) = (bounded::<u8>(0), bounded(0));
+            let waits = runtime.go(move || assert_eq!(next_rx.recv(), Ok(8)));
+            let selects = runtime.go(move || {
+                let (never_tx, never_rx) = bounded::<u8>(0);
+                select! {
+                    recv(rx) -> got => assert_eq!(got, Ok(7)),
+                    recv(never_rx) -> _ => drop(never_tx),
+                }
+                next_tx.send(8).unwrap();
+            });
+            let ids = [waits.id(), selects.id()];
+            wait_until(|| {
+                let dump = debug::dump();
+                let waits = |id| dump.routines.iter().any(|routine| routine.id == Some(id) && routine.waits.is_some());
+                ids.into_iter().all(waits)
+            });
+            // In a poll nobody parks, so the one that was resumed does not run before the look.
+            let leaks = runtime.spawn(async move {
+                assert_eq!(tx.try_send(7), Ok(()));
+                drop(tx);
+                debug::leaks()
+            });
+            let leaks = leaks.join().unwrap();
+            assert_eq!(leaks.unproven, None);
+            let is_ours = |leak: &&Leak| leak.routine.id.is_some_and(|id| ids.contains(&id));
+            assert!(leaks.leaks.iter().filter(is_ours).all(|leak| leak.verdict != Verdict::Definite), "{leaks}");
+            selects.join().unwrap();
+            waits.join().unwrap();
+        }
+    });
+}
+
 #[test]
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 fn who_is_stuck_holds_nobody() {

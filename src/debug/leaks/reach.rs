@@ -246,8 +246,10 @@ impl Reach {
         for waiter in waiters.iter_mut().filter(|waiter| !waiter.for_nothing) {
             // SAFETY: as above.
             let wait = unsafe { &*waiter.wait };
-            // A select may wait on a channel that somebody has locked, beside others. Who is in no queue has been resumed.
-            waiter.is_reached = !waiter.is_queued || wait.is_select() && some_unknown;
+            // A select may wait on a channel that somebody has locked, beside others. Who is in no queue has been resumed, and so
+            // has a select whose wait is over, which is in the queues of its other arms until it runs.
+            let is_resumed = !waiter.is_queued || wait.done().is_some();
+            waiter.is_reached = is_resumed || wait.is_select() && some_unknown;
         }
     }
 
