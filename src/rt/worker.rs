@@ -221,8 +221,14 @@ impl Worker {
             }
             Work::Task(runnable) if self.shared.is_shut_down() => task::forsake(runnable),
             Work::Task(runnable) => {
-                let _polling = Polling::begin();
+                let polling = Polling::begin();
                 runnable.run();
+                drop(polling);
+                // Whoever ends the runtime wakes all tasks. Did that come between the look above and the poll, this one was about
+                // to be polled as it was, and nobody would look at it again.
+                if self.shared.is_shut_down() {
+                    self.shared.tasks.wake_all();
+                }
             }
         }
     }
