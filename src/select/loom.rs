@@ -160,10 +160,11 @@ fn default_is_exact() {
                     a.try_recv()
                 }
             });
-            let (first, second) = if looks_ahead { (&b, &a) } else { (&a, &b) };
+            let ((first, sent_first), (second, sent_second)) =
+                if looks_ahead { ((&b, 2), (&a, 1)) } else { ((&a, 1), (&b, 2)) };
             select! {
-                recv(first) -> value => assert!(value.is_ok()),
-                recv(second) -> value => assert!(value.is_ok()),
+                recv(first) -> value => assert_eq!(value, Ok(sent_first)),
+                recv(second) -> value => assert_eq!(value, Ok(sent_second)),
                 default => panic!("there was a value at every moment"),
             }
             let _ = mover.join().unwrap();
