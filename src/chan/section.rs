@@ -379,9 +379,9 @@ impl<'a, T> Locked<'a, T> {
         ready.and(ManuallyDrop::into_inner(this).unlock(word))
     }
 
-    /// As [`leave`](Self::leave), for a section that has changed these bits of the word at most, and freed nothing.
+    /// As [`leave`](Self::leave), for a section that has cleared these bits of the word at most, and freed nothing.
     #[inline(always)]
-    fn leave_changed(self, ended: Ended, set: u64, clear: u64, owed: &mut Ready) {
+    fn leave_cleared(self, ended: Ended, clear: u64, owed: &mut Ready) {
         #[cold]
         #[inline(never)]
         fn tell<T>(c: Locked<'_, T>, word: u64, owed: &mut Ready) {
@@ -390,7 +390,7 @@ impl<'a, T> Locked<'a, T> {
         }
         let mut this = ManuallyDrop::new(self);
         this.state.busy = this.state.is_busy() && !cfg!(gochan_bug = "quick_past_the_queue");
-        let word = this.state.publish_change(this.chan, set, clear);
+        let word = this.state.publish_change(this.chan, 0, clear);
         // SAFETY: published, and still locked.
         unsafe { ended.finish(owed) };
         if this.state.watchers.is_empty() {
@@ -410,7 +410,7 @@ impl<'a, T> Locked<'a, T> {
         // SAFETY: the caller's contract.
         let ended = unsafe { self.hand_to(sg, elem) };
         let writable = self.state.has_slot(self.chan.cap) | !self.state.recvq.is_empty();
-        self.leave_changed(ended, 0, if writable { 0 } else { WRITABLE }, owed);
+        self.leave_cleared(ended, if writable { 0 } else { WRITABLE }, owed);
     }
 
     /// The last step of a section: takes the value of a sender. As [`take_from`](Self::take_from) and [`leave`](Self::leave).
@@ -422,7 +422,7 @@ impl<'a, T> Locked<'a, T> {
         // SAFETY: the caller's contract.
         let ended = unsafe { self.take_from(sg, room) };
         let readable = self.state.sendq.has_prompt();
-        self.leave_changed(ended, 0, if readable { 0 } else { READABLE }, owed);
+        self.leave_cleared(ended, if readable { 0 } else { READABLE }, owed);
     }
 
     /// The last step of a section: queues a sender with a value. False if a waker has panicked, of those who watch: that is to
@@ -449,7 +449,7 @@ impl<'a, T> Locked<'a, T> {
         self.leave_to_park(WRITABLE, READABLE, owed)
     }
 
-    /// As [`leave_changed`](Self::leave_changed), for who parks next, and fires. What is rare is out of line: a wake-up that
+    /// As [`leave_cleared`](Self::leave_cleared), for who parks next, and fires; bits may be set as well. What is rare is out of line: a wake-up that
     /// is not there had better not be carried about, on a stack that is about to be left.
     #[inline(always)]
     fn leave_to_park(self, set: u64, clear: u64, owed: &mut Ready) -> bool {

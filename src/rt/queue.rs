@@ -114,8 +114,9 @@ impl Queue {
         if self.made.is_empty() { self.line.pop() } else { until_known(|| self.others.made.steal()) }
     }
 
-    /// Shows closures that have not started, so many of either side at most, and has them in order as before. Others find
-    /// nothing meanwhile: the caller wakes them if there is something for them.
+    /// Shows closures that have not started, and has them in order as before: the `most` newest that were made here, and the
+    /// others if they and the tasks among them are no more than that. Who looks meanwhile finds nothing: the caller wakes
+    /// somebody if there is something for him.
     pub(super) fn each_fresh(&self, most: usize, mut see: impl FnMut(&Fresh)) {
         let mut show = |work: &Work| {
             if let Work::Fresh(fresh) = work {
@@ -125,11 +126,13 @@ impl Queue {
         let newest: Vec<Work> = (0..most).map_while(|_| self.made.pop()).collect();
         newest.iter().rev().for_each(&mut show);
         newest.into_iter().rev().for_each(|work| self.made.push(work));
-        // Once round, or its order would change.
-        for _ in (0..self.line.len()).take_while(|_| self.line.len() <= most) {
-            let Some(work) = self.line.pop() else { break };
-            show(&work);
-            self.line.push(work);
+        let len = self.line.len();
+        if len <= most {
+            // Once round, so that they are in order again.
+            for work in (0..len).map_while(|_| self.line.pop()) {
+                show(&work);
+                self.line.push(work);
+            }
         }
     }
 
