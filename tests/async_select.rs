@@ -100,6 +100,11 @@ fn a_list_is_used_again() {
         assert_eq!(at_once(select.select_async()).recv(&rx), Ok(1));
     }
     assert_eq!(results.try_recv(), Ok(2));
+    // Indices stay, whatever is removed.
+    let mut select = Select::new();
+    let (first, last) = (select.recv(&rx), select.send(&out));
+    select.remove(first);
+    assert_eq!(at_once(select.ready_async()), last);
 }
 
 /// Of operations that are possible each is chosen as often as the others, also of those that share a channel; a biased
@@ -118,6 +123,9 @@ fn choice_is_fair_or_biased() {
         chosen[at_once(select.select_async()).index()] += 1;
     }
     assert!(chosen.iter().all(|count| (1_500..2_500).contains(count)), "{chosen:?}");
+    chosen = [0; 5];
+    (0..1_000).for_each(|_| chosen[at_once(select.ready_async())] += 1);
+    assert!(chosen.iter().all(|count| *count > 100), "{chosen:?}");
     let mut biased = Select::new_biased();
     channels.iter().for_each(|(_, rx)| {
         _ = biased.recv(rx);
@@ -128,7 +136,7 @@ fn choice_is_fair_or_biased() {
     let (tx, rx) = bounded(0);
     let mut chosen = [0; 2];
     for _ in 0..1_000 {
-        let mut select = Select::new();
+        let mut select = Select::default();
         let _arms = [(); 2].map(|()| select.recv(&rx));
         let waiting = queued(select.select_async());
         tx.try_send(()).unwrap();
@@ -194,6 +202,9 @@ fn trying_passes_over_a_task_without_a_message() {
         let mut second = queued(tx.send_async(7));
         assert_eq!(rx.try_recv(), Ok(7));
         assert_eq!(poll(second.as_mut()), Poll::Ready(Ok(())));
+        let mut third = queued(tx.send_async(8));
+        assert_eq!(select! { recv(rx) -> got => got.ok(), default => None }, Some(8));
+        assert_eq!(poll(third.as_mut()), Poll::Ready(Ok(())));
     });
 }
 
@@ -247,6 +258,8 @@ fn times_and_timers() {
         assert!(at_once(select.ready_deadline_async(Instant::now())).is_err());
         assert!(at_once(Select::new().select_timeout_async(Duration::ZERO)).is_err());
         drop(queued(select.select_timeout_async(Duration::MAX)));
+        drop(queued(select.select_deadline_async(Instant::now() + PATIENCE)));
+        drop(queued(select.ready_deadline_async(Instant::now() + PATIENCE)));
 
         let mut timed = select.clone();
         let times = [timed.recv(&timer), timed.recv(&ticker)];

@@ -146,6 +146,9 @@ fn who_waits_elsewhere_or_does_not_wait() {
     let sleeper = runtime.go(|| rt::sleep(Duration::from_secs(1000)));
     let nil = runtime.go(|| gochan::never::<u8>().recv().is_ok());
     let (asleep, on_nil) = (sleeper.id(), nil.id());
+    // A select of one operation is shown as that.
+    let select_nil = runtime.go(|| select! { recv(gochan::never::<u8>()) -> got => got.is_ok() }).id();
+    let select_send_nil = runtime.go(|| select! { send(gochan::Sender::never(), 1) -> sent => sent.is_ok() }).id();
     let joiner = runtime.go(move || sleeper.join().is_ok());
     let joins = joiner.id();
     let yields = runtime.go(|| {
@@ -158,7 +161,11 @@ fn who_waits_elsewhere_or_does_not_wait() {
     assert!(routine(&dump, yielding).is_none_or(|routine| routine.state == State::Runnable));
     let of_ours = dump.workers.iter().filter(|worker| worker.busy_with.is_some_and(|(_, id)| id == me));
     assert_eq!(of_ours.count(), 0, "who asks does not keep himself from answering");
-    let dump = until(|dump| waits(dump, asleep, Reason::Sleep) && waits(dump, joins, Reason::Join));
+    let dump = until(|dump| {
+        let selects =
+            waits(dump, select_nil, Reason::ChanReceiveNil) && waits(dump, select_send_nil, Reason::ChanSendNil);
+        selects && waits(dump, asleep, Reason::Sleep) && waits(dump, joins, Reason::Join)
+    });
     assert!(waits(&dump, on_nil, Reason::ChanReceiveNil));
     let text = dump.to_string();
     assert!(text.contains(&format!("goroutine {asleep} [sleep]:")), "{text}");

@@ -5,7 +5,7 @@ mod common;
 use common::{PATIENCE, wait_until, watchdog};
 use gochan::debug::{self, Heap, Leak, Verdict};
 use gochan::rt::{self, Runtime};
-use gochan::{Chan, Sender, bounded, go, select};
+use gochan::{Chan, Receiver, Select, Sender, bounded, go, select};
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -114,6 +114,37 @@ fn who_has_been_resumed_is_not_stuck() {
             selects.join().unwrap();
             waits.join().unwrap();
         }
+    });
+}
+
+/// Starts a goroutine that has `held`, and waits until it waits to see something to receive.
+#[inline(never)]
+fn looks<T: Send + 'static>(rx: Receiver<u8>, held: T) -> u64 {
+    let g = go(move || {
+        let _held = held;
+        let mut list = Select::new();
+        list.recv(&rx);
+        list.ready()
+    });
+    let id = g.id();
+    wait_until(|| debug::dump().routines.iter().any(|routine| routine.id == Some(id) && routine.waits.is_some()));
+    id
+}
+
+/// Who waits to see that an operation is possible waits on its channel, as others do.
+#[test]
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+fn who_only_looks() {
+    let _turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    watchdog(|| {
+        let (tx, rx) = bounded::<u8>(0);
+        assert_reached(looks(rx, ()));
+        tx.close();
+        let (id, ()) = definite(|| {
+            let (tx, rx) = bounded::<u8>(0);
+            (looks(rx, tx), ())
+        });
+        assert_eq!(verdict(id).unwrap().because, "nobody else has a handle of what it waits on");
     });
 }
 

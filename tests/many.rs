@@ -3,7 +3,7 @@
 mod common;
 
 use common::{wait_for_waiting, waiting, watchdog};
-use gochan::{SendError, bounded, unbounded};
+use gochan::{SendError, bounded, select, unbounded};
 use std::collections::VecDeque;
 use std::thread;
 
@@ -147,6 +147,25 @@ fn recv_many_takes_from_waiting_senders_in_order() {
                 assert!(values.into_iter().map(|here: Here| here.0).eq(0..cap + 70));
             });
         }
+    });
+}
+
+/// It does not wait for a message that is not there yet, nor takes its sender's turn.
+#[test]
+fn recv_many_leaves_a_sender_without_a_message() {
+    watchdog(|| {
+        struct Here(u8);
+        let (tx, rx) = bounded(0);
+        thread::scope(|scope| {
+            let tx = &tx;
+            scope.spawn(move || assert!(tx.send(Here(1)).is_ok()));
+            wait_for_waiting::<Here>(1);
+            scope.spawn(move || select! { send(tx, Here(2)) -> sent => assert!(sent.is_ok()) });
+            wait_for_waiting::<Here>(2);
+            let mut values = Vec::new();
+            assert_eq!((rx.recv_many(&mut values, 10), values[0].0), (1, 1));
+            assert_eq!(rx.recv().unwrap().0, 2);
+        });
     });
 }
 

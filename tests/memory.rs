@@ -4,7 +4,7 @@ mod common;
 
 use common::alloc::{Counting, allocations, allocations_of, live_bytes};
 use common::{wait_until, waiting, watchdog};
-use gochan::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded, unbounded};
+use gochan::{Receiver, RecvTimeoutError, Select, SendTimeoutError, Sender, bounded, unbounded};
 use std::collections::VecDeque;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -253,6 +253,19 @@ fn a_channel_gives_everything_back() {
         drop(weak);
     }
     assert_eq!(live_bytes(), before);
+}
+
+/// A value that was given back takes memory until it is received, and no longer.
+#[test]
+fn a_value_that_came_back_leaves_nothing() {
+    let (tx, rx) = unbounded();
+    let mut select = Select::new();
+    select.recv(&rx);
+    tx.send(1).unwrap();
+    let before = live_bytes();
+    drop(select.select());
+    assert!(live_bytes() > before);
+    assert_eq!((rx.recv(), live_bytes()), (Ok(1), before));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod common;
 
 use common::{A_MOMENT, PATIENCE, panic_text, wait_for_waiting, waiting, watchdog};
+use futures_executor::block_on;
 use gochan::{
     RecvError, RecvTimeoutError, Select, SendError, Sender, TryRecvError, TrySendError, bounded, never, select, tick,
     unbounded,
@@ -205,8 +206,8 @@ fn a_receiver_that_must_not_wait_waits_for_the_message_only() {
                 assert_eq!(sender.join().unwrap(), Ok(()));
             });
         }
-        // There is no message after all: nothing to receive.
-        for receive in &receives[..2] {
+        // There is no message after all: nothing to receive, but what waits behind it.
+        for (receive, behind) in receives[..2].iter().flat_map(|receive| [(receive, false), (receive, true)]) {
             thread::scope(|scope| {
                 let (evaluation, held) = evaluation();
                 let tx = &tx;
@@ -214,10 +215,15 @@ fn a_receiver_that_must_not_wait_waits_for_the_message_only() {
                     select! { send(tx, if evaluation.of(true) { return Ok(()) } else { Here(0) }) -> sent => sent }
                 });
                 wait_for_waiting::<Here>(1);
+                if behind {
+                    scope.spawn(|| tx.send(Here(2)).unwrap());
+                    wait_for_waiting::<Here>(2);
+                }
                 let receiver = scope.spawn(receive);
                 held.wait_for_begin();
                 held.end();
-                assert_eq!(receiver.join().unwrap(), Err(TryRecvError::Empty));
+                let received = if behind { Ok(Here(2)) } else { Err(TryRecvError::Empty) };
+                assert_eq!(receiver.join().unwrap(), received);
                 sender.join().unwrap().unwrap();
             });
         }
@@ -230,8 +236,18 @@ fn a_receiver_may_give_up_during_the_evaluation() {
         #[derive(Debug, PartialEq)]
         struct Here(u32);
         let (tx, rx) = bounded(0);
-        // It came before the sender, or after it.
-        for sender_first in [true, false] {
+        // It waits in one way or another, and came before the sender, or after it.
+        let receive = |way| match way {
+            0 => rx.recv_timeout(A_MOMENT),
+            1 => select! { recv(rx) -> got => Ok(got.unwrap()), default(A_MOMENT) => Err(RecvTimeoutError::Timeout) },
+            _ => {
+                let mut select = Select::new();
+                select.recv(&rx);
+                let selected = block_on(select.select_timeout_async(A_MOMENT));
+                selected.map_or(Err(RecvTimeoutError::Timeout), |operation| Ok(operation.recv(&rx).unwrap()))
+            }
+        };
+        for (way, sender_first) in (0..3).flat_map(|way| [(way, true), (way, false)]) {
             let begun = AtomicBool::new(false);
             thread::scope(|scope| {
                 let (evaluation, held) = evaluation();
@@ -247,14 +263,14 @@ fn a_receiver_may_give_up_during_the_evaluation() {
                 let sender = if sender_first {
                     let sender = start_sender();
                     wait_for_waiting::<Here>(1);
-                    assert_eq!(rx.recv_timeout(A_MOMENT), Err(RecvTimeoutError::Timeout));
+                    assert_eq!(receive(way), Err(RecvTimeoutError::Timeout));
                     held.wait_for_begin();
                     sender
                 } else {
                     // Again and again, until it was there when the evaluation began.
                     let receiver = scope.spawn(|| {
                         while !begun.load(Ordering::Relaxed) {
-                            assert_eq!(rx.recv_timeout(A_MOMENT), Err(RecvTimeoutError::Timeout));
+                            assert_eq!(receive(way), Err(RecvTimeoutError::Timeout));
                         }
                     });
                     wait_for_waiting::<Here>(1);

@@ -254,6 +254,41 @@ fn larger_values_allocate_once_per_list() {
     assert_eq!((second.recv(&rx), first.recv(&rx)), (Ok([1; 9]), Ok([0; 9])));
 }
 
+/// A list that is added to gets another room if its own is too small, or not aligned enough, and keeps that.
+#[test]
+fn a_room_that_does_not_do_is_replaced() {
+    #[repr(align(64))]
+    #[allow(dead_code, reason = "what it needs is looked at")]
+    struct Line(u8);
+    let ((_tx, line), (_tx2, rx)) = (bounded::<Line>(0), bounded::<[u64; 9]>(0));
+    let ((_tx3, larger), (_tx4, smaller)) = (bounded::<[u64; 99]>(0), bounded::<u8>(0));
+    let made = |list: &mut Select<'_>| {
+        let mut once = || {
+            let before = allocations();
+            assert!(list.try_select().is_err());
+            allocations() > before
+        };
+        (once(), once())
+    };
+    // What a thread's first selection allocates.
+    let mut list = Select::new();
+    list.recv(&smaller);
+    made(&mut list);
+    assert_eq!(made(&mut list), (false, false), "small");
+    let mut list = Select::new();
+    list.recv(&rx);
+    assert_eq!(made(&mut list), (true, false), "larger than what has a place on the stack");
+    list.recv(&larger);
+    assert_eq!(made(&mut list), (true, false), "larger");
+    list.recv(&smaller);
+    assert_eq!(made(&mut list), (false, false), "smaller");
+    list.recv(&line);
+    assert_eq!(made(&mut list), (true, false), "aligned more");
+    let mut list = Select::new();
+    list.recv(&line);
+    assert_eq!(made(&mut list), (true, false), "small, but aligned more than a place on the stack");
+}
+
 #[test]
 fn timers_in_a_select_allocate_only_what_they_are() {
     let ticker = tick(Duration::from_micros(20));

@@ -3,7 +3,9 @@
 
 mod common;
 
+use common::future::{at_once, queued};
 use common::{A_MOMENT, wait_for_waiting, wait_until, waiting, watchdog};
+use futures_executor::block_on;
 use gochan::{Chan, Select, Sender, bounded, never, select};
 use std::sync::Mutex;
 use std::thread;
@@ -109,6 +111,53 @@ fn a_sending_case_that_lost_leaves_the_others_in_order() {
 
 /// A select that names a channel several times, in one or both directions, leaves it altogether when another case
 /// fires, and who came behind it is served.
+/// Two values are selected and given back, in either order: they are received in the order in which they were handed out,
+/// whoever the sender was.
+#[test]
+fn values_that_are_given_back_come_in_order() {
+    watchdog(|| {
+        struct Here(u32);
+        let (tx, rx) = bounded::<Here>(0);
+        let nothing = never::<u8>();
+        for (way, order) in (0..5).flat_map(|way| [(way, [0, 1]), (way, [1, 0])]) {
+            thread::scope(|scope| {
+                let mut lists = [Select::new(), Select::new()];
+                for list in &mut lists {
+                    list.recv(&rx);
+                    list.recv(&nothing);
+                }
+                let (tx, rx, nothing) = (&tx, &rx, &nothing);
+                for value in [1, 2].into_iter().take(if way < 4 { 2 } else { 0 }) {
+                    // A sender that waits, or a select that has no message yet.
+                    scope.spawn(move || {
+                        if way < 2 {
+                            assert!(tx.send(Here(value)).is_ok());
+                        } else {
+                            select! {
+                                send(tx, Here(value)) -> sent => assert!(sent.is_ok()),
+                                recv(nothing) -> _ => unreachable!(),
+                            }
+                        }
+                    });
+                    wait_for_waiting::<Here>(value as usize);
+                }
+                let mut selected = match way {
+                    0 | 2 => lists.each_mut().map(|list| Some(list.select())),
+                    1 | 3 => lists.each_mut().map(|list| Some(block_on(list.select_async()))),
+                    // Or one that comes later.
+                    _ => {
+                        let selects = lists.each_mut().map(|list| queued(list.select_async()));
+                        [1, 2].into_iter().for_each(|value| assert!(tx.try_send(Here(value)).is_ok()));
+                        selects.map(|select| Some(at_once(select)))
+                    }
+                };
+                order.into_iter().for_each(|i| selected[i] = None);
+                assert_eq!([(); 2].map(|()| rx.try_recv().map(|here| here.0)), [Ok(1), Ok(2)], "{way}, {order:?}");
+            });
+        }
+    });
+}
+
 #[test]
 fn duplicate_channel() {
     watchdog(|| {

@@ -3,9 +3,13 @@
 mod common;
 
 use common::{A_MOMENT, PATIENCE, Random, wait_for_waiting, wait_until, waiting, watchdog};
-use gochan::debug::{Reason, channels};
-use gochan::{RecvTimeoutError, SendTimeoutError, TryRecvError, TrySendError, bounded, unbounded};
+use gochan::debug::{Channel, Direction, Reason, channels};
+use gochan::{RecvTimeoutError, Select, SendTimeoutError, TryRecvError, TrySendError, bounded, unbounded};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Wake};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -232,7 +236,7 @@ fn who_waits_can_be_seen() {
         assert!(tx.send(Sent).is_ok());
         let (open, rx) = bounded::<Received>(0);
         thread::scope(|scope| {
-            scope.spawn(|| tx.send(Sent).is_ok());
+            scope.spawn(|| tx.send_timeout(Sent, 10 * PATIENCE).is_ok());
             let send_line = line!() - 1;
             scope.spawn(|| rx.recv().is_ok());
             let recv_line = line!() - 1;
@@ -244,6 +248,9 @@ fn who_waits_can_be_seen() {
             assert_eq!((sender.at.file(), sender.at.line()), (file!(), send_line));
             assert_eq!((receiver.reason, receiver.reason.to_string()), (Reason::ChanReceive, "chan receive".into()));
             assert_eq!((receiver.at.file(), receiver.at.line()), (file!(), recv_line));
+            wait_until(|| waiting::<Sent>()[0].has_deadline);
+            assert!(!receiver.has_deadline);
+            assert_eq!((sender.direction, receiver.direction), (Direction::Send, Direction::Receive));
             wait_until(|| waiting::<Sent>()[0].asleep_for >= Some(A_MOMENT));
 
             let channel = channels().into_iter().find(|c| c.element.ends_with("Sent")).unwrap();
@@ -254,6 +261,84 @@ fn who_waits_can_be_seen() {
             open.close();
             assert!(full.recv().is_ok());
         });
+    });
+}
+
+/// The last send and the last receive that met somebody who waited, or waited themselves, are known by where they were
+/// written; one that did not leaves no trace.
+#[test]
+fn who_met_a_waiter_is_known() {
+    watchdog(|| {
+        struct Met;
+        let lines = || {
+            let channel = channels().into_iter().find(|channel| channel.element.ends_with("::Met"));
+            let Channel { last_send, last_receive, .. } = channel.unwrap();
+            [last_send, last_receive].map(|last| last.map(|last| last.at.line()))
+        };
+        for cap in [0, 1] {
+            let (tx, rx) = bounded::<Met>(cap);
+            tx.set_name("here");
+            assert_eq!(rx.name().as_deref(), Some("here"));
+            if cap == 1 {
+                assert!(tx.send(Met).is_ok());
+                // With a value that came back, which no quick path is for.
+                let mut select = Select::new();
+                select.recv(&rx);
+                drop(select.select());
+                assert!(rx.recv().is_ok());
+            }
+            assert_eq!(lines(), [None; 2]);
+            thread::scope(|scope| {
+                scope.spawn(|| rx.recv().is_ok());
+                let receive = line!() - 1;
+                wait_for_waiting::<Met>(1);
+                assert_eq!(lines(), [None, Some(receive)]);
+                assert!(tx.send(Met).is_ok());
+                let send = line!() - 1;
+                assert_eq!(lines(), [Some(send), Some(receive)]);
+            });
+            (0..cap).for_each(|_| assert!(tx.send(Met).is_ok()));
+            thread::scope(|scope| {
+                scope.spawn(|| tx.send(Met).is_ok());
+                let send = line!() - 1;
+                wait_for_waiting::<Met>(1);
+                assert_eq!(lines()[0], Some(send));
+                assert!(rx.recv().is_ok());
+                let receive = line!() - 1;
+                assert_eq!(lines(), [Some(send), Some(receive)]);
+            });
+        }
+    });
+}
+
+/// Who is told that an operation waits panics: that operation does not wait then, and has not happened.
+#[test]
+fn a_watcher_that_panics() {
+    /// The waker of somebody who panics, in silence.
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            resume_unwind(Box::new("waker"));
+        }
+    }
+    watchdog(|| {
+        let (tx, rx) = bounded(0);
+        let operations: [&dyn Fn() -> bool; 4] =
+            [&|| tx.send(1).is_ok(), &|| tx.send_timeout(1, 10 * PATIENCE).is_ok(), &|| rx.recv().is_ok(), &|| {
+                rx.recv_timeout(10 * PATIENCE).is_ok()
+            }];
+        for (i, operation) in operations.into_iter().enumerate() {
+            let mut select = Select::new();
+            if i < 2 {
+                select.recv(&rx)
+            } else {
+                select.send(&tx)
+            };
+            let mut ready = pin!(select.ready_async());
+            assert!(ready.as_mut().poll(&mut Context::from_waker(&Arc::new(Panics).into())).is_pending());
+            assert!(catch_unwind(AssertUnwindSafe(operation)).is_err());
+            assert_eq!((tx.try_send(2), rx.try_recv()), (Err(TrySendError::Full(2)), Err(TryRecvError::Empty)));
+        }
     });
 }
 
@@ -308,24 +393,24 @@ fn force_send_makes_room() {
 fn force_send_overtakes_waiting_senders_but_loses_nothing() {
     watchdog(|| {
         #[derive(Debug, PartialEq)]
-        struct Here(u32);
+        struct Met(u32);
         let (tx, rx) = bounded(1);
-        tx.send(Here(1)).unwrap();
+        tx.send(Met(1)).unwrap();
         thread::scope(|scope| {
-            let sender = scope.spawn(|| tx.send(Here(2)));
-            wait_for_waiting::<Here>(1);
-            assert_eq!(tx.force_send(Here(3)), Ok(Some(Here(1))));
-            assert_eq!(rx.recv(), Ok(Here(3)));
-            assert_eq!(rx.recv(), Ok(Here(2)));
+            let sender = scope.spawn(|| tx.send(Met(2)));
+            wait_for_waiting::<Met>(1);
+            assert_eq!(tx.force_send(Met(3)), Ok(Some(Met(1))));
+            assert_eq!(rx.recv(), Ok(Met(3)));
+            assert_eq!(rx.recv(), Ok(Met(2)));
             assert_eq!(sender.join().unwrap(), Ok(()));
         });
         // A waiting receiver gets it.
         let (tx, rx) = bounded(0);
         thread::scope(|scope| {
             let receiver = scope.spawn(|| rx.recv());
-            wait_for_waiting::<Here>(1);
-            assert_eq!(tx.force_send(Here(4)), Ok(None));
-            assert_eq!(receiver.join().unwrap(), Ok(Here(4)));
+            wait_for_waiting::<Met>(1);
+            assert_eq!(tx.force_send(Met(4)), Ok(None));
+            assert_eq!(receiver.join().unwrap(), Ok(Met(4)));
         });
     });
 }

@@ -109,6 +109,11 @@ impl<T> Queued<T> {
         Self::new(Reason::ChanReceive, None, false)
     }
 
+    /// A send that is not queued yet.
+    pub(crate) fn send(value: T) -> Self {
+        Self::new(Reason::ChanSend, Some(value), false)
+    }
+
     /// A sender without a value that waits in one place: what a permit waits as.
     pub(crate) fn lazy() -> Self {
         Self::new(Reason::ChanSend, None, true)
@@ -210,7 +215,7 @@ fn start_recv_as<T>(chan: &Hchan<T>, queued: Queued<T>) -> Result<Result<T, Refu
 
 /// Starts a send: done, the refusal with the value, or a queued send.
 pub(crate) fn start_send<T>(chan: &Hchan<T>, value: T) -> Result<Result<(), T>, Queued<T>> {
-    let queued = Queued::new(Reason::ChanSend, Some(value), false);
+    let queued = Queued::send(value);
     let mut spare = None;
     loop {
         let mut c = chan.lock();

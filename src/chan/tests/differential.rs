@@ -144,6 +144,11 @@ impl Both {
             }
         }
         self.model.check_invariants();
+        // Looked at without a section, which would publish the word anew. The rest of it is a version.
+        let state = self.real.lock.lock();
+        let (said, is) = (self.real.word() as u32, state.summary(self.real.cap) as u32);
+        drop(state);
+        assert_eq!(said, is, "the word: what it says, what there is\n{}", self.log.join("\n"));
         let c = self.real.lock();
         let real = (c.closed, c.buf.len(), c.reserved, c.returned.len());
         drop(c);

@@ -3,6 +3,7 @@
 
 use super::super::handshake::{Promised, WATCH_CLOSE, WATCH_RECV, WATCH_SEND};
 use super::super::hchan::{Hchan, Patience, Refusal};
+use super::super::section::Batch;
 use super::super::waitq::Sudog;
 use super::callback::{Callbacks, Queued, start_recv, start_send};
 use super::{Kind, Threads, recv, send};
@@ -108,6 +109,29 @@ fn more_senders_than_a_batch_move_up_when_a_channel_is_drained() {
     assert!(parked.iter().all(|queued| queued.bell.has_rung()));
 }
 
+/// An odd number of waits ends before the last two for whom there is room.
+#[test]
+fn more_who_meet_than_a_batch() {
+    let chan = Hchan::makechan(1);
+    send(&chan, 0, Patience::Try).unwrap();
+    let (receivers, senders): (Vec<_>, Vec<_>) = (1..=40).map(|i| (Queued::<u32>::receive(), Queued::send(i))).unzip();
+    let mut c = chan.lock();
+    for (receiver, sender) in receivers.iter().zip(&senders) {
+        // SAFETY: the frames stay where they are until the waits have ended.
+        unsafe {
+            c.queue_receiver(&receiver.sg);
+            c.queue_sender(&sender.sg);
+        }
+    }
+    chan.settle_and_leave(c, Batch::new());
+    // SAFETY: what was received is in its slot.
+    let received: Vec<_> =
+        receivers.iter().map(|receiver| receiver.done().map(|_| unsafe { receiver.take() })).collect();
+    assert_eq!(received, (0..40).map(Some).collect::<Vec<_>>());
+    assert!(senders.iter().all(|sender| sender.done() == Some(Outcome::Completed)));
+    assert_eq!(recv(&chan, Patience::Try), Ok(40));
+}
+
 #[test]
 fn watchers_see_each_direction_and_close() {
     let watch = |chan: &Hchan<u32>, interest| {
@@ -199,6 +223,38 @@ fn every_section_changes_the_word() {
     words.sort_unstable();
     words.dedup();
     assert_eq!(words.len(), 5, "two values came back and were received");
+}
+
+/// So do those in which threads queue, and are met.
+#[test]
+fn waiting_and_meeting_change_the_word() {
+    let chan = &Hchan::makechan(0);
+    let mut words = vec![chan.word()];
+    for (i, is_send) in [false, true, false, true].into_iter().enumerate() {
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                if is_send {
+                    send(chan, 1, Patience::Forever).unwrap();
+                } else {
+                    recv(chan, Patience::Forever).unwrap();
+                }
+            });
+            // Until it is queued.
+            while chan.word() == words[2 * i] {
+                thread::yield_now();
+            }
+            words.push(chan.word());
+            if is_send {
+                recv(chan, Patience::Try).unwrap();
+            } else {
+                send(chan, 1, Patience::Try).unwrap();
+            }
+            words.push(chan.word());
+        });
+    }
+    words.sort_unstable();
+    words.dedup();
+    assert_eq!(words.len(), 9);
 }
 
 #[test]

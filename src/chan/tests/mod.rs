@@ -8,6 +8,8 @@ mod callback;
 mod differential;
 #[cfg(not(any(gochan_loom, gochan_shuttle)))]
 mod handshake;
+#[cfg(not(any(gochan_loom, gochan_shuttle)))]
+mod late;
 #[cfg(gochan_loom)]
 mod loom;
 #[cfg(gochan_loom)]

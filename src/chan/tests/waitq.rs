@@ -1,8 +1,12 @@
 //! The queue of waiters: order, removal from anywhere, arms that lost.
 
+use super::super::hchan::{Hchan, Patience, Refusal};
 use super::super::waitq::{List, Sudog, WaitQ};
-use crate::park::{Outcome, Ready, Reason, Wait};
+use super::recv;
+use crate::park::{Kind, Outcome, Ready, Reason, Wait, Who, thread_of};
 use std::panic::Location;
+use std::thread;
+use std::time::Duration;
 
 fn wait(reason: Reason) -> Wait {
     Wait::new(reason, Location::caller())
@@ -14,6 +18,23 @@ fn sudogs(wait: &Wait, n: u16) -> Vec<Sudog> {
 
 fn order(q: &WaitQ, of: &[Sudog]) -> Vec<usize> {
     q.iter().map(|sg| of.iter().position(|other| std::ptr::eq(other, sg)).unwrap()).collect()
+}
+
+#[test]
+fn who_looks_does_not_sleep() {
+    assert_eq!(wait(Reason::ChanReceive).asleep_for(), None);
+}
+
+#[test]
+fn a_thread_that_has_ended_is_forgotten() {
+    let sleeper = thread::spawn(|| {
+        let refusal = recv(&Hchan::<u8>::makechan(0), Patience::For(Duration::from_millis(1)));
+        assert_eq!(refusal, Err(Refusal::Blocked));
+        let (kind, number) = Who::here().known().expect("it has slept");
+        assert!(kind == Kind::Thread && thread_of(number).is_some());
+        number
+    });
+    assert!(thread_of(sleeper.join().unwrap()).is_none());
 }
 
 #[test]
