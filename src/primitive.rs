@@ -155,6 +155,10 @@ macro_rules! mutex_as_lock {
                 Some(self.lock())
             }
 
+            pub(crate) fn lock_as_thread(&self, _handed: bool) -> Guard<'_, T> {
+                self.lock()
+            }
+
             pub(crate) fn lock_as_task(&self) -> Guard<'_, T> {
                 self.lock()
             }

@@ -44,6 +44,9 @@ use std::time::{Duration, Instant};
 /// The capacity of a channel without one.
 pub(crate) const UNBOUNDED: usize = usize::MAX;
 
+/// In a buffer from this capacity on, so much happens while a thread looks ahead that it pays.
+const LARGE_BUFFER: usize = 16;
+
 /// How long an operation may wait.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Patience {
@@ -223,8 +226,11 @@ impl<T> Hchan<T> {
             }
         } else if self.cap != UNBOUNDED {
             park::spend();
+            if word & WRITABLE == 0 {
+                self.look_ahead(WRITABLE);
+            }
         }
-        let mut state = self.lock.lock();
+        let mut state = self.lock.lock_as_thread(self.cap < LARGE_BUFFER);
         // SAFETY: the value is the caller's to give away.
         if unsafe { state.push_quickly(self, elem) } {
             return Ok(());
@@ -237,6 +243,14 @@ impl<T> Hchan<T> {
         }
         // SAFETY: the caller's contract.
         unsafe { Self::chansend_locked(c, elem, patience, at, owed) }
+    }
+
+    /// What is asked for is not there now; where there is a buffer, it may be in a moment, and more of it.
+    #[inline]
+    fn look_ahead(&self, asked: u64) {
+        if self.cap >= LARGE_BUFFER {
+            self.spin.look_ahead(|| self.word() & (asked | CLOSED) != 0);
+        }
     }
 
     #[inline(never)]
@@ -344,8 +358,11 @@ impl<T> Hchan<T> {
         }
         if !matches!(patience, Patience::Try) || cfg!(gochan_bug = "try_yields") {
             park::spend();
+            if word & READABLE == 0 {
+                self.look_ahead(READABLE);
+            }
         }
-        let mut state = self.lock.lock();
+        let mut state = self.lock.lock_as_thread(self.cap < LARGE_BUFFER);
         // SAFETY: the room is the caller's.
         if let Some(block) = unsafe { state.pop_quickly(self, room) } {
             drop(state);
@@ -504,7 +521,9 @@ impl<T> Hchan<T> {
             return false;
         }
         c.closed = true;
-        self.settle_and_leave(c, Batch::new());
+        if !c.is_calm() {
+            self.settle_and_leave(c, Batch::new());
+        }
         true
     }
 
@@ -537,7 +556,9 @@ impl<T> Hchan<T> {
 
     fn take_all_and_leave<'a>(&'a self, mut c: Locked<'a, T>) -> (Returned<T>, Ring<T>) {
         let all = (std::mem::replace(&mut c.returned, Returned::new()), std::mem::replace(&mut c.buf, Ring::new()));
-        self.settle_and_leave(c, Batch::new());
+        if !c.is_calm() {
+            self.settle_and_leave(c, Batch::new());
+        }
         all
     }
 

@@ -119,6 +119,11 @@ impl<T> State<T> {
         !(self.recvq.is_empty() & self.sendq.is_empty() & self.watchers.is_empty() & self.returned.is_empty())
     }
 
+    /// Does nobody wait, for anything, and has nothing come back? Then there is nothing to settle.
+    pub(super) fn is_calm(&self) -> bool {
+        !self.is_busy() && self.pairs.is_empty()
+    }
+
     /// chansend where nobody waits and there is room: a section of its own, small enough to be inlined.
     ///
     /// # Safety

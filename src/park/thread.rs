@@ -2,7 +2,7 @@
 //!
 //! Two threads that hand values to each other on two cores meet within a microsecond; a sleep and a wake-up in the
 //! kernel cost each of them several. So a thread looks first: a few dozen times with a pause between, then yielding its
-//! core, because the one it waits for may need it. The number of either kind of looks is bounded, and it adapts per
+//! core, because the one it waits for may need it. Where there is a buffer, it looks before it queues, too. The number of either kind of looks is bounded, and it adapts per
 //! channel: where they have paid, there are more; where they have not (an idle worker), next to none.
 
 use super::{Done, Wait, Waiter, Who};
@@ -23,6 +23,14 @@ const WAITS_WITHOUT: u32 = 500;
 /// core, each of which waits for the other.
 const FEWEST: u32 = 3;
 
+/// Looks ahead, the first after so many pauses, each further one after twice as many: 2 us in all.
+const LOOKS_AHEAD: u32 = 3;
+const SHORTEST_LOOK: u32 = 4;
+/// One that helps counts two, since it spares two threads a sleep, and one that does not takes one off. With less than this there
+/// is one look only, and more than so much is not remembered.
+const ENOUGH_HELP: u32 = 8;
+const MOST_HELP: u32 = 64;
+
 /// How often to look before sleeping, learnt per channel: where pauses pay, where yields do, or that neither does. Hints
 /// only: lost updates do no harm.
 #[derive(Debug)]
@@ -30,16 +38,42 @@ pub(crate) struct Spin {
     pauses: AtomicU32,
     /// Beyond the most: so many waits without any are to come.
     yields: AtomicU32,
+    /// How often looking ahead has helped, less how often it has not.
+    helped: AtomicU32,
 }
 
 impl Spin {
     pub(crate) fn new() -> Self {
-        Self { pauses: AtomicU32::new(MOST_PAUSES / 2), yields: AtomicU32::new(MOST_YIELDS / 4) }
+        Self {
+            pauses: AtomicU32::new(MOST_PAUSES / 2),
+            yields: AtomicU32::new(MOST_YIELDS / 4),
+            helped: AtomicU32::new(ENOUGH_HELP),
+        }
     }
 
     /// Never look: there is nobody who could end the wait.
     pub(crate) fn none() -> Self {
-        Self { pauses: AtomicU32::new(0), yields: AtomicU32::new(0) }
+        Self { pauses: AtomicU32::new(0), yields: AtomicU32::new(0), helped: AtomicU32::new(0) }
+    }
+
+    /// A thread has found a buffer empty, or full, and looks a little later whether that `is_over`, before it queues. Who fills
+    /// the buffer, or empties it, has gone on meanwhile: so there are many values or slots at once, nobody is woken up for them,
+    /// and the channel's cache lines have come over once for all of them.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn look_ahead(&self, is_over: impl Fn() -> bool) {
+        // Goroutines, and tasks, make room for whom they wait for.
+        if cfg!(any(gochan_loom, gochan_shuttle)) || !several_cores() || super::in_goroutine() {
+            return;
+        }
+        let helped = self.helped.load(Ordering::Relaxed);
+        for look in 0..if helped < ENOUGH_HELP { 1 } else { LOOKS_AHEAD } {
+            (0..SHORTEST_LOOK << look).for_each(|_| pause());
+            if is_over() {
+                return self.helped.store((helped + 2).min(MOST_HELP), Ordering::Relaxed);
+            }
+        }
+        self.helped.store(helped.saturating_sub(1), Ordering::Relaxed);
     }
 
     fn until_done(&self, wait: &Wait, deadline: Option<Instant>) -> Option<Done> {
@@ -148,4 +182,30 @@ fn passed(deadline: Option<Instant>) -> bool {
 fn several_cores() -> bool {
     static SEVERAL: OnceLock<bool> = OnceLock::new();
     *SEVERAL.get_or_init(|| std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1))
+}
+
+#[cfg(all(test, not(any(gochan_loom, gochan_shuttle))))]
+mod tests {
+    use super::{ENOUGH_HELP, LOOKS_AHEAD, MOST_HELP, Spin, several_cores};
+
+    /// How often it looks, if what it looks for is there from this look on.
+    fn looks(spin: &Spin, there_from: u32) -> u32 {
+        let looks = std::cell::Cell::new(0);
+        spin.look_ahead(|| looks.replace(looks.get() + 1) + 1 >= there_from);
+        looks.get()
+    }
+
+    #[test]
+    fn looks_ahead_as_long_as_that_helps() {
+        if !several_cores() {
+            return;
+        }
+        let spin = Spin::new();
+        assert_eq!(looks(&spin, 2), 2);
+        assert_eq!(looks(&spin, u32::MAX), LOOKS_AHEAD);
+        (0..MOST_HELP).for_each(|_| _ = looks(&spin, u32::MAX));
+        assert_eq!(looks(&spin, u32::MAX), 1, "it has not helped for long");
+        (0..ENOUGH_HELP).for_each(|_| _ = looks(&spin, 1));
+        assert_eq!(looks(&spin, u32::MAX), LOOKS_AHEAD, "it helps again");
+    }
 }

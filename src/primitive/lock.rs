@@ -12,26 +12,29 @@
 // Under a model checker the channel's lock is that checker's mutex, and this one is built for its own model only.
 #![cfg_attr(any(gochan_loom, gochan_shuttle), allow(dead_code))]
 
-use super::{AtomicBool, Ordering, UnsafeCell, pause, thread};
+use super::{AtomicBool, Ordering, UnsafeCell, hint, pause, thread};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-/// How often who waits looks at the lock before the core is yielded, and how many pauses come before the first look. The
-/// pauses double, so that who waits stays off the holder's cache line: the holder gets many short sections done meanwhile,
-/// and each of them costs less than passing the lock back and forth.
+/// How often who waits looks at the lock before the core is yielded: how many times in a row, and how many pauses come before
+/// the second time. The pauses double, so that who waits stays off the holder's cache line: the holder gets many short sections
+/// done meanwhile, and each of them costs less than passing the lock back and forth.
 #[derive(Clone, Copy)]
 struct Pauses {
-    looks: u32,
+    times: u32,
+    in_a_row: u32,
     shortest: u32,
 }
 
-const fn pauses(looks: u32, shortest: u32) -> Pauses {
-    Pauses { looks: if cfg!(any(gochan_loom, gochan_shuttle)) { 1 } else { looks }, shortest }
+const fn pauses(times: u32, in_a_row: u32, shortest: u32) -> Pauses {
+    if cfg!(any(gochan_loom, gochan_shuttle)) {
+        return Pauses { times: 1, in_a_row: 1, shortest };
+    }
+    Pauses { times, in_a_row, shortest }
 }
 
 impl Pauses {
-    /// Between two looks.
     #[inline]
     fn pause(self, round: u32) {
         for _ in 0..self.shortest << round {
@@ -40,12 +43,14 @@ impl Pauses {
     }
 }
 
-/// Threads: what comes before the first look is as long as some ten sections. For two threads that hand values to
-/// each other a longer one would be the longest part of a hand-off.
-const THREAD: Pauses = pauses(5, 8);
+/// Threads: the first pause is as long as some ten sections of a buffered channel.
+const THREAD: Pauses = pauses(5, 1, 8);
+/// Threads that hand values to each other: the holder's next section waits for one of ours, so pauses would be the longest part
+/// of a hand-off.
+const HAND_OFF: Pauses = pauses(5, 16, 4);
 /// Tasks: those that meet on one executor thread pass a value without a cache line going anywhere, so who interrupts them
 /// from another one had better come seldom.
-const TASK: Pauses = pauses(3, 128);
+const TASK: Pauses = pauses(3, 1, 128);
 /// Yields before the first sleep.
 const YIELDS: u32 = if cfg!(any(gochan_loom, gochan_shuttle)) { 1 } else { 10 };
 /// Sleeps double from a microsecond up to this.
@@ -93,6 +98,15 @@ impl<T> Lock<T> {
         self.acquire_if_free().then(|| Guard { lock: self, _not_send: std::marker::PhantomData })
     }
 
+    /// As [`lock`](Self::lock), for an operation of a thread or a goroutine: one that is likely to be `handed` its value.
+    #[inline]
+    pub(crate) fn lock_as_thread(&self, handed: bool) -> Guard<'_, T> {
+        if !self.acquire() {
+            self.lock_slow(if handed { HAND_OFF } else { THREAD });
+        }
+        Guard { lock: self, _not_send: std::marker::PhantomData }
+    }
+
     /// As [`lock`](Self::lock), for an operation of a task.
     #[inline]
     pub(crate) fn lock_as_task(&self) -> Guard<'_, T> {
@@ -115,7 +129,7 @@ impl<T> Lock<T> {
     #[inline]
     pub(crate) fn lock_soon(&self) -> bool {
         self.acquire()
-            || (0..THREAD.looks).any(|round| {
+            || (0..THREAD.times).any(|round| {
                 THREAD.pause(round);
                 self.acquire_if_free()
             })
@@ -145,12 +159,17 @@ impl<T> Lock<T> {
     fn lock_slow(&self, pauses: Pauses) {
         let mut sleep = Duration::from_micros(1);
         for round in 0_u32.. {
-            if self.acquire_if_free() {
-                return;
+            for look in 0..pauses.in_a_row {
+                if look > 0 {
+                    hint::spin_loop();
+                }
+                if self.acquire_if_free() {
+                    return;
+                }
             }
-            if round < pauses.looks {
+            if round < pauses.times {
                 pauses.pause(round);
-            } else if round < pauses.looks + YIELDS {
+            } else if round < pauses.times + YIELDS {
                 thread::yield_now();
             } else {
                 thread::sleep(sleep);
