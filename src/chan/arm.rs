@@ -231,7 +231,7 @@ impl<T> Selectable for Hchan<T> {
             Dir::Recv => {
                 // SAFETY: the room is the caller's.
                 if let Some(block) = unsafe { state.pop_quickly(self, room.cast()) } {
-                    let number = state.handoffs;
+                    let number = state.next_handoff();
                     drop(state);
                     drop(block);
                     return Attempt::Fired(Fired::Received(number), Ready::NOBODY);

@@ -26,6 +26,10 @@ pub(super) const WRITABLE: u64 = 1 << 2;
 pub(super) const LEN_SHIFT: u32 = 3;
 /// So many values, or more.
 pub(super) const LEN_MAX: u64 = (1 << (VERSION_SHIFT - LEN_SHIFT)) - 1;
+/// As long as there are no more values than this, the word counts them.
+const COUNTED: usize = LEN_MAX as usize - 1;
+/// Added to the word, it counts one value less.
+const ONE_LESS: u64 = 0_u64.wrapping_sub(1 << LEN_SHIFT);
 const VERSION_SHIFT: u32 = 32;
 const VERSIONLESS: u64 = (1 << VERSION_SHIFT) - 1;
 
@@ -130,12 +134,13 @@ impl<T> State<T> {
     /// `elem` is a value that the caller gives away if this returns true.
     #[inline]
     pub(super) unsafe fn push_quickly(&mut self, chan: &Hchan<T>, elem: *const T) -> bool {
-        if self.busy || self.closed || !self.has_slot(chan.cap) || !self.buf.has_room() {
+        if self.busy || self.closed || !self.has_slot(chan.cap) || !self.buf.has_room() || self.buf.len() >= COUNTED {
             return false;
         }
         // SAFETY: there is room.
         unsafe { self.buf.push(elem) };
-        self.publish_word(chan, self.quick_summary(chan.cap));
+        let full = if self.has_slot(chan.cap) { 0 } else { WRITABLE };
+        self.publish_change(chan, 1 << LEN_SHIFT, READABLE, full);
         true
     }
 
@@ -146,14 +151,20 @@ impl<T> State<T> {
     /// `room` may be written.
     #[inline]
     pub(super) unsafe fn pop_quickly(&mut self, chan: &Hchan<T>, room: *mut T) -> Option<Option<Block<T>>> {
-        if self.busy || self.buf.len() == 0 {
+        if self.busy || self.buf.len() == 0 || self.buf.len() > COUNTED {
             return None;
         }
-        self.handoffs += 1;
-        // SAFETY: there is a value.
+        // SAFETY: there is a value. It is the caller's for good, so this is no hand-off to be counted.
         let block = unsafe { self.buf.pop(room) };
-        self.publish_word(chan, self.quick_summary(chan.cap));
+        let open = if self.closed { 0 } else { WRITABLE };
+        let empty = if self.buf.len() > 0 { 0 } else { READABLE };
+        self.publish_change(chan, ONE_LESS, open, empty);
         Some(block)
+    }
+
+    pub(super) fn next_handoff(&mut self) -> u64 {
+        self.handoffs += 1;
+        self.handoffs
     }
 
     /// Publishes the summary word (I11).
@@ -173,23 +184,15 @@ impl<T> State<T> {
         chan.summary.store(version | word, Ordering::Release);
     }
 
-    /// Publishes the word as it was, but for these bits.
+    /// Publishes the word as it was, but for so many values `more`, and for these bits.
     #[inline]
-    fn publish_change(&self, chan: &Hchan<T>, set: u64, clear: u64) -> u64 {
-        let word = chan.summary.load(Ordering::Relaxed).wrapping_add(1 << VERSION_SHIFT) & !clear | set;
+    fn publish_change(&self, chan: &Hchan<T>, more: u64, set: u64, clear: u64) -> u64 {
+        let old = chan.summary.load(Ordering::Relaxed);
+        let word = old.wrapping_add(1 << VERSION_SHIFT).wrapping_add(more) & !clear | set;
         debug_assert_eq!(word & VERSIONLESS, self.summary(chan.cap), "a word that does not say what there is");
         // As in `publish_word`.
         chan.summary.store(word, Ordering::Release);
         word
-    }
-
-    /// [`summary`](Self::summary) where nobody is queued and nothing has come back.
-    #[inline]
-    fn quick_summary(&self, cap: usize) -> u64 {
-        let len = self.buf.len();
-        let readable = if len > 0 { READABLE } else { 0 };
-        let writable = if self.has_slot(cap) { WRITABLE } else { 0 };
-        (len as u64).min(LEN_MAX) << LEN_SHIFT | readable | if self.closed { CLOSED } else { writable }
     }
 
     /// Publishes the word if there is anything new in it: after a section that has found nothing to do, but may have taken
@@ -395,7 +398,7 @@ impl<'a, T> Locked<'a, T> {
         }
         let mut this = ManuallyDrop::new(self);
         this.state.busy = this.state.is_busy() && !cfg!(gochan_bug = "quick_past_the_queue");
-        let word = this.state.publish_change(this.chan, 0, clear);
+        let word = this.state.publish_change(this.chan, 0, 0, clear);
         // SAFETY: published, and still locked.
         unsafe { ended.finish(owed) };
         if this.state.watchers.is_empty() {
@@ -466,7 +469,7 @@ impl<'a, T> Locked<'a, T> {
         }
         let mut this = ManuallyDrop::new(self);
         this.state.busy = !cfg!(gochan_bug = "quick_past_the_queue");
-        let word = this.state.publish_change(this.chan, set, clear);
+        let word = this.state.publish_change(this.chan, 0, set, clear);
         if this.state.watchers.is_empty() {
             // SAFETY: unlocked once, here or in `unlock`.
             unsafe { ManuallyDrop::drop(&mut this.state) };
@@ -558,11 +561,6 @@ impl<'a, T> Locked<'a, T> {
 
     pub(super) fn chan(&self) -> &'a Hchan<T> {
         self.chan
-    }
-
-    pub(super) fn next_handoff(&mut self) -> u64 {
-        self.state.handoffs += 1;
-        self.state.handoffs
     }
 
     /// chansend as far as it goes without waiting: closed, a waiting receiver, space.
