@@ -2,10 +2,9 @@
 
 use super::hchan::{Patience, Refusal};
 use super::{Iter, Receiver, Sender, TryRecvError, TrySendError, bounded};
-use crate::park::Ready;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::panic::Location;
 
 /// A Go channel: send and receive by one handle, which is copied freely and equal to its copies.
@@ -80,18 +79,12 @@ impl<T> Chan<T> {
     /// ```
     #[track_caller]
     pub fn send(&self, value: T) {
-        let mut owed = Ready::NOBODY;
-        // SAFETY: the value is ours, and forgotten if it has been moved out.
-        match unsafe { self.sender.transmit(&raw const value, Patience::Forever, Location::caller(), &mut owed) } {
-            Ok(()) => {
-                std::mem::forget(value);
-                owed.fire();
-            }
-            Err(_) => {
-                // Not while unwinding: its drop may panic too.
-                drop(value);
-                panic!("send on closed channel");
-            }
+        let mut value = ManuallyDrop::new(value);
+        // SAFETY: a value of ours.
+        if unsafe { self.sender.transmit(&raw mut *value, Patience::Forever, Location::caller()) }.is_err() {
+            // Not while unwinding: its drop may panic too.
+            drop(ManuallyDrop::into_inner(value));
+            panic!("send on closed channel");
         }
     }
 
@@ -112,17 +105,13 @@ impl<T> Chan<T> {
     /// ```
     #[track_caller]
     pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
-        let mut owed = Ready::NOBODY;
-        // SAFETY: the value is ours, and forgotten if it has been moved out.
-        match unsafe { self.sender.transmit(&raw const value, Patience::Try, Location::caller(), &mut owed) } {
-            Ok(()) => {
-                std::mem::forget(value);
-                owed.fire();
-                Ok(())
-            }
-            Err(Refusal::Blocked) => Err(TrySendError::Full(value)),
+        let mut value = ManuallyDrop::new(value);
+        // SAFETY: a value of ours.
+        match unsafe { self.sender.transmit(&raw mut *value, Patience::Try, Location::caller()) } {
+            Ok(()) => Ok(()),
+            Err(Refusal::Blocked) => Err(TrySendError::Full(ManuallyDrop::into_inner(value))),
             Err(Refusal::Closed) => {
-                drop(value);
+                drop(ManuallyDrop::into_inner(value));
                 panic!("send on closed channel");
             }
         }

@@ -28,6 +28,7 @@
 //! I2 and I3 hold at the end of every locked section, except between the sections of one operation that ends more waits
 //! than fit a batch; a sender that finds a free slot *and* queued senders in between helps to settle first.
 
+use super::fire_beside;
 use super::registry;
 use super::returned::Returned;
 use super::ring::{Block, Ring};
@@ -101,6 +102,16 @@ fn result(outcome: Option<Outcome>, owed: &mut Ready) -> Result<(), Refusal> {
     }
     owed.take().fire();
     Err(if outcome.is_some() { Refusal::Closed } else { Refusal::Blocked })
+}
+
+/// A value that was given away to be sent. Dropped, it goes nowhere.
+pub(super) struct Unsent<T>(pub(super) *mut T);
+
+impl<T> Drop for Unsent<T> {
+    fn drop(&mut self) {
+        // SAFETY: whoever has given it away has not got it back, and it has not been moved out.
+        unsafe { std::ptr::drop_in_place(self.0) };
+    }
 }
 
 /// A wait in one place: the sudog and the word that ends it side by side, in one cache line.
@@ -196,21 +207,19 @@ impl<T> Hchan<T> {
         self.word() & CLOSED != 0
     }
 
-    /// Sends the value behind `elem`, waiting as long as `patience` says. The caller fires the wake-up that is then `owed` once
-    /// it has forgotten the value: should a waker panic, the value is gone for good.
+    /// Sends the value behind `elem`, waiting as long as `patience` says.
     ///
     /// # Errors
-    /// The refusal; the value is then still the caller's, as it is if this unwinds.
+    /// The refusal; the value is then still the caller's.
     ///
     /// # Safety
-    /// `elem` points to a value. If this returns `Ok`, the value has been moved out.
+    /// `elem` points to a value, which the caller gives away: it is gone unless this returns an error, also if it unwinds.
     #[inline(always)]
     pub(crate) unsafe fn chansend(
         &self,
         elem: *mut T,
         patience: Patience,
         at: &'static Location<'static>,
-        owed: &mut Ready,
     ) -> Result<(), Refusal> {
         // Refusal without the lock. The word is what some locked section left behind, and all of it is from one moment:
         // the channel was then closed, or open with no slot and no receiver. That moment is not before this call began
@@ -239,10 +248,10 @@ impl<T> Hchan<T> {
         // From here, since what lies on the stack of a goroutine that waits is loaded when it goes on: no frame between.
         if !matches!(patience, Patience::Try) && c.send_must_wait() {
             // SAFETY: the caller's contract.
-            return unsafe { Self::park_sender(c, elem, patience, at, owed) };
+            return unsafe { Self::park_sender(c, elem, patience, at) };
         }
         // SAFETY: the caller's contract.
-        unsafe { Self::chansend_locked(c, elem, patience, at, owed) }
+        unsafe { Self::chansend_locked(c, elem, patience, at) }
     }
 
     /// What is asked for is not there now; where there is a buffer, it may be in a moment, and more of it.
@@ -253,8 +262,33 @@ impl<T> Hchan<T> {
         }
     }
 
+    /// The rest of a send. Out of line, so that who meets nobody has no frame, and nothing to look at behind the lock.
     #[inline(never)]
     unsafe fn chansend_locked(
+        c: Locked<'_, T>,
+        elem: *mut T,
+        patience: Patience,
+        at: &'static Location<'static>,
+    ) -> Result<(), Refusal> {
+        let unsent = Unsent(elem);
+        let mut owed = Ready::NOBODY;
+        // SAFETY: the caller's contract.
+        let sent = unsafe { Self::chansend_owing(c, elem, patience, at, &mut owed) };
+        // It has been moved out, or is the caller's again. Should a waker panic, it is gone for good.
+        std::mem::forget(unsent);
+        owed.fire_here();
+        sent
+    }
+
+    /// A send, but for the wake-up that is then `owed`: the caller fires it when he has forgotten the value.
+    ///
+    /// # Errors
+    /// The refusal; the value is then still the caller's, as it is if this unwinds.
+    ///
+    /// # Safety
+    /// `elem` points to a value. If this returns `Ok`, the value has been moved out.
+    #[inline(always)]
+    pub(super) unsafe fn chansend_owing(
         mut c: Locked<'_, T>,
         elem: *mut T,
         patience: Patience,
@@ -301,15 +335,32 @@ impl<T> Hchan<T> {
                 SendNow::Crowded => this.settle_and_leave(c, Batch::new()),
                 SendNow::Full if matches!(patience, Patience::Try) => return Err(Refusal::Blocked),
                 // SAFETY: the caller's contract.
-                SendNow::Full => return unsafe { Self::park_sender(c, elem, patience, at, owed) },
+                SendNow::Full => return unsafe { Self::park_sender_owing(c, elem, patience, at, owed) },
             }
             c = this.lock();
         }
     }
 
-    /// Waits for a receiver, or for a slot.
+    /// Waits for a receiver, or for a slot. As [`chansend_locked`](Self::chansend_locked).
     #[inline(never)]
     unsafe fn park_sender(
+        c: Locked<'_, T>,
+        elem: *mut T,
+        patience: Patience,
+        at: &'static Location<'static>,
+    ) -> Result<(), Refusal> {
+        let unsent = Unsent(elem);
+        let mut owed = Ready::NOBODY;
+        // SAFETY: the caller's contract.
+        let sent = unsafe { Self::park_sender_owing(c, elem, patience, at, &mut owed) };
+        std::mem::forget(unsent);
+        owed.fire_here();
+        sent
+    }
+
+    /// As [`chansend_owing`](Self::chansend_owing).
+    #[inline(always)]
+    unsafe fn park_sender_owing(
         c: Locked<'_, T>,
         elem: *mut T,
         patience: Patience,
@@ -327,11 +378,10 @@ impl<T> Hchan<T> {
         result(outcome, owed)
     }
 
-    /// Receives a value into `room`, waiting as long as `patience` says. The caller fires the wake-up that is then `owed` once it
-    /// has taken the value: should a waker panic, the value is dropped with the caller's frame.
+    /// Receives a value into `room`, waiting as long as `patience` says.
     ///
     /// # Errors
-    /// The refusal; `room` is then uninitialised, as it is if this unwinds.
+    /// The refusal; `room` is then uninitialised, as it is if this unwinds: should a waker panic, the value is dropped.
     ///
     /// # Safety
     /// `room` may be written. If this returns `Ok`, it holds a value.
@@ -341,7 +391,6 @@ impl<T> Hchan<T> {
         room: *mut T,
         patience: Patience,
         at: &'static Location<'static>,
-        owed: &mut Ready,
     ) -> Result<(), Refusal> {
         // Refusal without the lock, as in `chansend`: one word, so "closed" and "nothing to receive" are of one moment.
         // Closed and empty is for good - after close only a value that a cancelled receive gives back can appear, and
@@ -372,26 +421,43 @@ impl<T> Hchan<T> {
         let c = Locked::of(self, state);
         if !matches!(patience, Patience::Try) && c.recv_must_wait() {
             // SAFETY: the caller's contract.
-            return unsafe { Self::park_receiver(c, room, patience, at, owed) };
+            return unsafe { Self::park_receiver(c, room, patience, at) };
         }
         // SAFETY: the caller's contract.
-        unsafe { Self::chanrecv_locked(c, room, patience, at, owed) }
+        unsafe { Self::chanrecv_locked(c, room, patience, at) }
     }
 
+    /// The rest of a receive; as [`chansend_locked`](Self::chansend_locked).
     #[inline(never)]
     unsafe fn chanrecv_locked(
         mut c: Locked<'_, T>,
         room: *mut T,
         patience: Patience,
         at: &'static Location<'static>,
-        owed: &mut Ready,
     ) -> Result<(), Refusal> {
+        let mut owed = Ready::NOBODY;
         if let Some(sg) = c.dequeue_sure_sender() {
             c.last_receive = Some(LastUse::here(at));
             // SAFETY: dequeued, so claimed and unlinked, and nothing is in hand; the room is the caller's.
-            unsafe { c.take_from_and_leave(sg, room, owed) };
-            return Ok(());
+            unsafe { c.take_from_and_leave(sg, room, &mut owed) };
+        } else {
+            // SAFETY: the caller's contract.
+            unsafe { Self::chanrecv_slow(c, room, patience, at, &mut owed)? };
         }
+        // SAFETY: it holds a value, which nobody has yet.
+        unsafe { fire_beside(&mut owed, room) };
+        Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    unsafe fn chanrecv_slow(
+        mut c: Locked<'_, T>,
+        room: *mut T,
+        patience: Patience,
+        at: &'static Location<'static>,
+        owed: &mut Ready,
+    ) -> Result<(), Refusal> {
         let this = c.chan();
         let nonblocking = matches!(patience, Patience::Try);
         loop {
@@ -405,7 +471,7 @@ impl<T> Hchan<T> {
                 RecvNow::Closed => return Err(Refusal::Closed),
                 RecvNow::Empty if nonblocking => return Err(Refusal::Blocked),
                 // SAFETY: the caller's contract.
-                RecvNow::Empty => return unsafe { Self::park_receiver(c, room, patience, at, owed) },
+                RecvNow::Empty => return unsafe { Self::park_receiver_owing(c, room, patience, at, owed) },
                 // SAFETY: the caller's contract; the sender was claimed and unlinked in this section.
                 RecvNow::Lazy(sender) => match unsafe { Self::park_paired(c, room, sender, patience, at, owed) } {
                     Some(Outcome::Retry) => owed.take().fire(),
@@ -416,9 +482,25 @@ impl<T> Hchan<T> {
         }
     }
 
-    /// Waits for a value.
+    /// Waits for a value. As [`chanrecv_locked`](Self::chanrecv_locked).
     #[inline(never)]
     unsafe fn park_receiver(
+        c: Locked<'_, T>,
+        room: *mut T,
+        patience: Patience,
+        at: &'static Location<'static>,
+    ) -> Result<(), Refusal> {
+        let mut owed = Ready::NOBODY;
+        // SAFETY: the caller's contract. If this succeeds, the room holds a value, which nobody has yet.
+        unsafe {
+            Self::park_receiver_owing(c, room, patience, at, &mut owed)?;
+            fire_beside(&mut owed, room);
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    unsafe fn park_receiver_owing(
         c: Locked<'_, T>,
         room: *mut T,
         patience: Patience,

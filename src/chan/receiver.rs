@@ -1,9 +1,9 @@
 //! What a receiver does.
 
 use super::hchan::{Patience, Refusal};
+use super::nobody_comes;
 use super::{Drain, Flavor, Iter, Receiver, RecvError, RecvTimeoutError, TryIter, TryRecvError, WeakReceiver};
-use super::{fire_beside, nobody_comes};
-use crate::park::{Ready, Reason};
+use crate::park::Reason;
 use std::mem::MaybeUninit;
 use std::panic::Location;
 use std::time::{Duration, Instant};
@@ -146,13 +146,8 @@ impl<T> Receiver<T> {
                 return Ok(());
             }
         };
-        let mut owed = Ready::NOBODY;
-        // SAFETY: the room may be written, and holds a value if this succeeds.
-        unsafe {
-            chan.chanrecv(room.as_mut_ptr(), patience, at, &mut owed)?;
-            fire_beside(&mut owed, room.as_mut_ptr());
-        }
-        Ok(())
+        // SAFETY: the room may be written.
+        unsafe { chan.chanrecv(room.as_mut_ptr(), patience, at) }
     }
 
     /// Receives up to `limit` values into `buffer`, waiting for the first; the rest is what is there without waiting,

@@ -3,21 +3,13 @@
 //! Values are passed on by pointer, and each way in which one can come back is a function of its own: without
 //! optimisation every mention of a value by name costs its size in stack, and values may be large.
 
-use super::hchan::{Patience, Refusal};
+use super::hchan::{Hchan, Patience, Refusal, Unsent};
 use super::{SendError, SendTimeoutError, Sender, TrySendError, WeakSender, fire_beside, nobody_comes};
-use crate::park::{Ready, Reason};
+use crate::park::{self, Ready, Reason};
 use std::collections::VecDeque;
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::panic::Location;
 use std::time::{Duration, Instant};
-
-/// The value has been moved out.
-#[inline]
-fn sent<T, E>(msg: T, owed: &mut Ready) -> Result<(), E> {
-    std::mem::forget(msg);
-    owed.fire_here();
-    Ok(())
-}
 
 impl<T> Sender<T> {
     /// Makes a sender of a channel that never takes anything: sends wait for ever. Go's nil channel, for sending.
@@ -50,11 +42,11 @@ impl<T> Sender<T> {
     /// ```
     #[track_caller]
     pub fn send(&self, msg: T) -> Result<(), SendError<T>> {
-        let mut owed = Ready::NOBODY;
-        // SAFETY: `msg` is a value of ours.
-        match unsafe { self.transmit(&raw const msg, Patience::Forever, Location::caller(), &mut owed) } {
-            Ok(()) => sent(msg, &mut owed),
-            Err(_) => Err(SendError(msg)),
+        let mut msg = ManuallyDrop::new(msg);
+        // SAFETY: a value of ours.
+        match unsafe { self.transmit(&raw mut *msg, Patience::Forever, Location::caller()) } {
+            Ok(()) => Ok(()),
+            Err(_) => Err(SendError(ManuallyDrop::into_inner(msg))),
         }
     }
 
@@ -79,16 +71,16 @@ impl<T> Sender<T> {
     /// ```
     #[track_caller]
     pub fn try_send(&self, msg: T) -> Result<(), TrySendError<T>> {
-        fn full<T>(msg: T) -> Result<(), TrySendError<T>> {
-            Err(TrySendError::Full(msg))
+        fn full<T>(msg: ManuallyDrop<T>) -> Result<(), TrySendError<T>> {
+            Err(TrySendError::Full(ManuallyDrop::into_inner(msg)))
         }
-        fn disconnected<T>(msg: T) -> Result<(), TrySendError<T>> {
-            Err(TrySendError::Disconnected(msg))
+        fn disconnected<T>(msg: ManuallyDrop<T>) -> Result<(), TrySendError<T>> {
+            Err(TrySendError::Disconnected(ManuallyDrop::into_inner(msg)))
         }
-        let mut owed = Ready::NOBODY;
-        // SAFETY: `msg` is a value of ours.
-        match unsafe { self.transmit(&raw const msg, Patience::Try, Location::caller(), &mut owed) } {
-            Ok(()) => sent(msg, &mut owed),
+        let mut msg = ManuallyDrop::new(msg);
+        // SAFETY: a value of ours.
+        match unsafe { self.transmit(&raw mut *msg, Patience::Try, Location::caller()) } {
+            Ok(()) => Ok(()),
             Err(Refusal::Blocked) => full(msg),
             Err(Refusal::Closed) => disconnected(msg),
         }
@@ -146,16 +138,16 @@ impl<T> Sender<T> {
         patience: Patience,
         at: &'static Location<'static>,
     ) -> Result<(), SendTimeoutError<T>> {
-        fn timeout<T>(msg: T) -> Result<(), SendTimeoutError<T>> {
-            Err(SendTimeoutError::Timeout(msg))
+        fn timeout<T>(msg: ManuallyDrop<T>) -> Result<(), SendTimeoutError<T>> {
+            Err(SendTimeoutError::Timeout(ManuallyDrop::into_inner(msg)))
         }
-        fn disconnected<T>(msg: T) -> Result<(), SendTimeoutError<T>> {
-            Err(SendTimeoutError::Disconnected(msg))
+        fn disconnected<T>(msg: ManuallyDrop<T>) -> Result<(), SendTimeoutError<T>> {
+            Err(SendTimeoutError::Disconnected(ManuallyDrop::into_inner(msg)))
         }
-        let mut owed = Ready::NOBODY;
-        // SAFETY: `msg` is a value of ours.
-        match unsafe { self.transmit(&raw const msg, patience, at, &mut owed) } {
-            Ok(()) => sent(msg, &mut owed),
+        let mut msg = ManuallyDrop::new(msg);
+        // SAFETY: a value of ours.
+        match unsafe { self.transmit(&raw mut *msg, patience, at) } {
+            Ok(()) => Ok(()),
             Err(Refusal::Blocked) => timeout(msg),
             Err(Refusal::Closed) => disconnected(msg),
         }
@@ -164,20 +156,23 @@ impl<T> Sender<T> {
     /// Every send: the channel takes the value from where it is.
     ///
     /// # Safety
-    /// `msg` points to a value. If this returns `Ok`, the value has been moved out: the caller forgets it, then fires what is
-    /// `owed`.
+    /// As for [`chansend`](Hchan::chansend).
     #[inline(always)]
     pub(super) unsafe fn transmit(
         &self,
-        msg: *const T,
+        msg: *mut T,
         patience: Patience,
         at: &'static Location<'static>,
-        owed: &mut Ready,
     ) -> Result<(), Refusal> {
         match &self.chan {
             // SAFETY: the caller's contract.
-            Some(chan) => unsafe { chan.chansend(msg.cast_mut(), patience, at, owed) },
-            None => Err(nobody_comes(Reason::ChanSendNil, patience, at)),
+            Some(chan) => unsafe { chan.chansend(msg, patience, at) },
+            None => {
+                let unsent = Unsent(msg);
+                let refusal = nobody_comes(Reason::ChanSendNil, patience, at);
+                std::mem::forget(unsent);
+                Err(refusal)
+            }
         }
     }
 
@@ -210,10 +205,15 @@ impl<T> Sender<T> {
                 Err(Refusal::Closed) => return Err(SendError(())),
                 Err(Refusal::Blocked) => {}
             }
-            let Some(first) = values.front() else { return Ok(()) };
+            let Some(first) = values.front_mut() else { return Ok(()) };
+            let Some(chan) = &self.chan else {
+                nobody_comes(Reason::ChanSendNil, Patience::Forever, at);
+                return Err(SendError(()));
+            };
             let mut owed = Ready::NOBODY;
+            park::spend();
             // SAFETY: a value that was sent is taken out of the queue and forgotten.
-            match unsafe { self.transmit(first, Patience::Forever, at, &mut owed) } {
+            match unsafe { Hchan::chansend_owing(chan.lock(), first, Patience::Forever, at, &mut owed) } {
                 Ok(()) => {
                     std::mem::forget(values.pop_front());
                     owed.fire();

@@ -22,8 +22,7 @@ mod ring;
 mod waitq;
 
 use super::hchan::{Hchan, Patience, Refusal};
-use crate::park::Ready;
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::panic::Location;
 
 /// The blocking operations of one kind of waiter, so that one scenario runs with all kinds.
@@ -46,25 +45,17 @@ impl Kind for Threads {
 }
 
 pub(super) fn send<T>(chan: &Hchan<T>, value: T, patience: Patience) -> Result<(), (Refusal, T)> {
-    let mut owed = Ready::NOBODY;
-    // SAFETY: the value is forgotten if it was sent.
-    match unsafe { chan.chansend((&raw const value).cast_mut(), patience, Location::caller(), &mut owed) } {
-        Ok(()) => {
-            std::mem::forget(value);
-            owed.fire();
-            Ok(())
-        }
-        Err(refusal) => Err((refusal, value)),
-    }
+    let mut value = ManuallyDrop::new(value);
+    // SAFETY: a value of ours.
+    unsafe { chan.chansend(&raw mut *value, patience, Location::caller()) }
+        .map_err(|refusal| (refusal, ManuallyDrop::into_inner(value)))
 }
 
 pub(super) fn recv<T>(chan: &Hchan<T>, patience: Patience) -> Result<T, Refusal> {
     let mut room = MaybeUninit::uninit();
-    let mut owed = Ready::NOBODY;
     // SAFETY: the room may be written, and holds a value if this succeeded.
     unsafe {
-        chan.chanrecv(room.as_mut_ptr(), patience, Location::caller(), &mut owed)?;
-        owed.fire();
+        chan.chanrecv(room.as_mut_ptr(), patience, Location::caller())?;
         Ok(room.assume_init())
     }
 }
