@@ -143,12 +143,12 @@ impl Plain {
 pub(crate) struct Hchan<T> {
     pub(super) summary: AtomicU64,
     pub(super) cap: usize,
-    /// Somebody has slept here, or given it a name: the registry knows this channel.
-    registered: AtomicBool,
     pub(super) lock: Lock<State<T>>,
     pub(super) senders: AtomicUsize,
     pub(super) receivers: AtomicUsize,
     pub(super) spin: Spin,
+    /// Somebody has slept here, or given it a name: the registry knows this channel.
+    registered: AtomicBool,
     made_at: &'static Location<'static>,
 }
 

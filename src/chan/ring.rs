@@ -10,8 +10,10 @@
 //! or an [`install`](Ring::install)ed block, and `pop` hands back a block that has become superfluous.
 //!
 //! Invariants: `len` is the sum of the blocks' lengths; every block but the last has been full, and only the first and
-//! the last may be empty; in each block the slots `start .. start + len` (mod `cap`) are initialised. Values of size
-//! zero need no block, only `len`.
+//! the last may be empty. What is needed of the first block lies in the ring itself, next to what else a section touches: in
+//! the usual case, where there is one block, its slots `start .. start + len` (mod `cap`) are initialised. If there are more,
+//! each knows its `len`, and has its values from slot 0 on, the first one from `start` on (mod `cap`). Values of size zero need
+//! no block, only `len`.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::marker::PhantomData;
@@ -27,9 +29,9 @@ const LARGE: usize = 256 << 10;
 
 struct Header {
     next: Option<NonNull<Header>>,
-    cap: usize,
-    start: usize,
-    len: usize,
+    cap: u32,
+    /// Of no meaning as long as this is the only block.
+    len: u32,
 }
 
 /// A block that is in no ring: room that was allocated ahead, or room that is no longer needed.
@@ -56,8 +58,9 @@ impl<T> Block<T> {
         // SAFETY: the layout holds a header, so its size is not zero.
         let Some(at) = NonNull::new(unsafe { alloc(layout) }) else { handle_alloc_error(layout) };
         let at = at.cast::<Header>();
+        let cap = u32::try_from(cap).expect("no block is as large as that");
         // SAFETY: the memory is ours and aligned for a header.
-        unsafe { at.write(Header { next: None, cap, start: 0, len: 0 }) };
+        unsafe { at.write(Header { next: None, cap, len: 0 }) };
         Self { at, _values: PhantomData }
     }
 
@@ -97,7 +100,7 @@ impl<T> Drop for Block<T> {
             // SAFETY: the block, and what was hung behind it, is ours, in no ring, and was allocated with this layout.
             unsafe {
                 at = block.as_ref().next;
-                let (layout, _) = Self::layout(block.as_ref().cap);
+                let (layout, _) = Self::layout(block.as_ref().cap as usize);
                 dealloc(block.as_ptr().cast(), layout);
             }
         }
@@ -108,8 +111,13 @@ impl<T> Drop for Block<T> {
 #[repr(C)]
 pub(super) struct Ring<T> {
     len: usize,
-    head: Option<NonNull<Header>>,
-    tail: Option<NonNull<Header>>,
+    first: Option<NonNull<Header>>,
+    /// Where the first block's first value is.
+    start: u32,
+    /// The first block's, 0 if there is none.
+    cap: u32,
+    /// The last block, if that is another one.
+    last: Option<NonNull<Header>>,
     _values: PhantomData<T>,
 }
 
@@ -121,9 +129,14 @@ unsafe impl<T: Sync> Sync for Ring<T> {}
 
 impl<T> Ring<T> {
     const UNSIZED: bool = std::mem::size_of::<T>() == 0;
+    /// A block with room for more than this goes when it has run empty.
+    const KEPT: usize = {
+        let whole = WHOLE / if Self::UNSIZED { 1 } else { std::mem::size_of::<T>() };
+        if whole > 1 { whole } else { 1 }
+    };
 
     pub(super) const fn new() -> Self {
-        Self { head: None, tail: None, len: 0, _values: PhantomData }
+        Self { len: 0, first: None, start: 0, cap: 0, last: None, _values: PhantomData }
     }
 
     #[inline]
@@ -134,12 +147,16 @@ impl<T> Ring<T> {
     /// May a value be pushed without another block?
     #[inline]
     pub(super) fn has_room(&self) -> bool {
-        // SAFETY: blocks of the ring are alive.
-        Self::UNSIZED || self.tail.is_some_and(|tail| unsafe { tail.as_ref().len < tail.as_ref().cap })
+        match self.last {
+            _ if Self::UNSIZED => true,
+            None => self.len < self.cap as usize,
+            // SAFETY: blocks of the ring are alive.
+            Some(last) => unsafe { last.as_ref().len < last.as_ref().cap },
+        }
     }
 
     pub(super) fn is_one_full_block(&self) -> bool {
-        !self.has_room() && self.head.is_some() && self.head == self.tail
+        !self.has_room() && self.first.is_some() && self.last.is_none()
     }
 
     /// How large the next block should be, in values, for a channel of this capacity.
@@ -148,10 +165,10 @@ impl<T> Ring<T> {
         if capacity <= WHOLE / size {
             return capacity;
         }
-        let grown = match self.tail {
+        let grown = match self.last.or(self.first) {
             None => SMALL / size,
             // SAFETY: blocks of the ring are alive.
-            Some(tail) => unsafe { tail.as_ref().cap }.saturating_mul(2).min(LARGE / size),
+            Some(last) => (unsafe { last.as_ref().cap } as usize).saturating_mul(2).min(LARGE / size),
         };
         grown.clamp(1, capacity)
     }
@@ -159,12 +176,29 @@ impl<T> Ring<T> {
     /// Appends an empty block.
     pub(super) fn install(&mut self, block: Block<T>) {
         let at = block.into_header();
-        match self.tail {
-            None => self.head = Some(at),
-            // SAFETY: blocks of the ring are alive, and we have it exclusively.
-            Some(mut tail) => unsafe { tail.as_mut().next = Some(at) },
+        let Some(mut first) = self.first else { return self.set_first(Some(at)) };
+        // SAFETY: blocks of the ring are alive, and we have it exclusively.
+        unsafe {
+            match self.last {
+                None => {
+                    first.as_mut().len = self.len as u32;
+                    first.as_mut().next = Some(at);
+                }
+                Some(mut last) => last.as_mut().next = Some(at),
+            }
         }
-        self.tail = Some(at);
+        self.last = Some(at);
+    }
+
+    /// The block that values are now popped from, of which none has been.
+    fn set_first(&mut self, first: Option<NonNull<Header>>) {
+        // SAFETY: blocks of the ring are alive.
+        self.cap = first.map_or(0, |first| unsafe { first.as_ref().cap });
+        self.start = 0;
+        self.first = first;
+        if first == self.last {
+            self.last = None;
+        }
     }
 
     /// Moves the value behind `value` to the end.
@@ -174,20 +208,34 @@ impl<T> Ring<T> {
     #[inline]
     pub(super) unsafe fn push(&mut self, value: *const T) {
         debug_assert!(self.has_room());
+        let (mut at, cap) = (self.start as usize + self.len, self.cap as usize);
         self.len += 1;
         if Self::UNSIZED {
             return;
         }
-        // SAFETY: there is room, so there is a tail, and its slot behind the last value is free.
+        // SAFETY: there is room, so there is a block, and the slot behind its last value is free.
         unsafe {
-            let tail = self.tail.unwrap_unchecked();
-            let header = &mut *tail.as_ptr();
-            let mut at = header.start + header.len;
-            if at >= header.cap {
-                at -= header.cap;
+            if let Some(last) = self.last {
+                return Self::push_last(last, value);
             }
+            if at >= cap {
+                at -= cap;
+            }
+            let first = self.first.unwrap_unchecked();
+            ptr::copy_nonoverlapping(value, Block::<T>::slots(first).add(at).cast(), 1);
+        }
+    }
+
+    /// # Safety
+    /// As for [`push`](Self::push); `last` is the last block, and not the first.
+    #[inline(never)]
+    unsafe fn push_last(mut last: NonNull<Header>, value: *const T) {
+        // SAFETY: there is room, and nothing has been popped from this block.
+        unsafe {
+            let header = last.as_mut();
+            let at = header.len as usize;
             header.len += 1;
-            ptr::copy_nonoverlapping(value, Block::<T>::slots(tail).add(at).cast(), 1);
+            ptr::copy_nonoverlapping(value, Block::<T>::slots(last).add(at).cast(), 1);
         }
     }
 
@@ -198,40 +246,46 @@ impl<T> Ring<T> {
     #[inline]
     pub(super) unsafe fn pop(&mut self, room: *mut T) -> Option<Block<T>> {
         debug_assert!(self.len > 0);
-        self.len -= 1;
         if Self::UNSIZED {
+            self.len -= 1;
             return None;
         }
-        // SAFETY: not empty, so there is a head, and as empty blocks do not stay at the head, its first slot is full.
+        // SAFETY: not empty, so there is a first block, and as empty blocks do not stay there, its first slot is full.
         unsafe {
-            let head = self.head.unwrap_unchecked();
-            let header = &mut *head.as_ptr();
-            ptr::copy_nonoverlapping(Block::<T>::slots(head).add(header.start).cast(), room, 1);
-            header.start += 1;
-            if header.start == header.cap {
-                header.start = 0;
-            }
-            header.len -= 1;
-            if header.len > 0 { None } else { self.head_is_empty() }
+            let first = self.first.unwrap_unchecked();
+            ptr::copy_nonoverlapping(Block::<T>::slots(first).add(self.start as usize).cast(), room, 1);
         }
+        self.advance()
     }
 
-    /// The first block has run empty: it goes if another follows, or if it is larger than a first block would be.
-    #[cold]
-    fn head_is_empty(&mut self) -> Option<Block<T>> {
-        let head = self.head?;
-        // SAFETY: blocks of the ring are alive.
-        let (next, cap) = unsafe { (head.as_ref().next, head.as_ref().cap) };
-        if next.is_none() && (cap == 1 || cap * std::mem::size_of::<T>() <= WHOLE) {
-            return None;
+    /// The first value has gone from the first block.
+    #[inline]
+    fn advance(&mut self) -> Option<Block<T>> {
+        self.len -= 1;
+        self.start += 1;
+        if self.start == self.cap {
+            self.start = 0;
         }
-        self.head = next;
-        if next.is_none() {
-            self.tail = None;
+        if self.last.is_some() | (self.len == 0 && self.cap as usize > Self::KEPT) { self.leave_first() } else { None }
+    }
+
+    /// If nothing is left in the first block, that goes: others follow, or it is larger than a first block would be.
+    #[inline(never)]
+    fn leave_first(&mut self) -> Option<Block<T>> {
+        let mut at = self.first?;
+        let mut next = None;
+        if self.last.is_some() {
+            // SAFETY: blocks of the ring are alive, and we have it exclusively.
+            let header = unsafe { at.as_mut() };
+            header.len -= 1;
+            if header.len > 0 {
+                return None;
+            }
+            // What follows stays in the ring.
+            next = header.next.take();
         }
-        // SAFETY: the block is ours now, and what follows it stays in the ring.
-        unsafe { (*head.as_ptr()).next = None };
-        Some(Block { at: head, _values: PhantomData })
+        self.set_first(next);
+        Some(Block { at, _values: PhantomData })
     }
 }
 
@@ -242,7 +296,7 @@ impl<T> Drop for Ring<T> {
         struct Rest<'a, T>(&'a mut Ring<T>);
         impl<T> Drop for Rest<'_, T> {
             fn drop(&mut self) {
-                if let Some(at) = self.0.head.take() {
+                if let Some(at) = self.0.first.take() {
                     drop(Block::<T> { at, _values: PhantomData });
                 }
             }
@@ -260,18 +314,11 @@ impl<T> Ring<T> {
                 unsafe { ptr::drop_in_place(NonNull::<T>::dangling().as_ptr()) };
                 continue;
             }
-            let Some(head) = self.head else { break };
-            // SAFETY: as in `pop`; the value is dropped where it lies, after the ring has let go of it.
+            let Some(first) = self.first else { break };
+            // SAFETY: as in `pop`; the value is dropped where it lies, after the ring has let go of it, and before its block.
             unsafe {
-                let header = &mut *head.as_ptr();
-                if header.len == 0 {
-                    drop(self.head_is_empty());
-                    continue;
-                }
-                let value = Block::<T>::slots(head).add(header.start).cast::<T>();
-                header.start = (header.start + 1) % header.cap;
-                header.len -= 1;
-                self.len -= 1;
+                let value = Block::<T>::slots(first).add(self.start as usize).cast::<T>();
+                let _block = self.advance();
                 ptr::drop_in_place(value);
             }
         }
