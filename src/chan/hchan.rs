@@ -226,18 +226,17 @@ impl<T> Hchan<T> {
         // as far as this thread can tell, since whatever it has seen happen was published before; so we refuse as of
         // that moment. A plain load may be late; a blocking send goes to the lock and a try may be repeated.
         let word = self.word();
-        if word & CLOSED != 0 {
-            return Err(Refusal::Closed);
-        }
-        if matches!(patience, Patience::Try) {
-            if word & WRITABLE == 0 {
+        if word & (CLOSED | WRITABLE) != WRITABLE {
+            if word & CLOSED != 0 {
+                return Err(Refusal::Closed);
+            }
+            if matches!(patience, Patience::Try) {
                 return Err(Refusal::Blocked);
             }
-        } else if self.cap != UNBOUNDED {
+            self.look_ahead(WRITABLE);
+        }
+        if !matches!(patience, Patience::Try) && self.cap != UNBOUNDED {
             park::spend();
-            if word & WRITABLE == 0 {
-                self.look_ahead(WRITABLE);
-            }
         }
         let mut state = self.lock.lock_as_thread(self.cap < LARGE_BUFFER);
         // SAFETY: the value is the caller's to give away.
@@ -404,12 +403,10 @@ impl<T> Hchan<T> {
             if matches!(patience, Patience::Try) {
                 return Err(Refusal::Blocked);
             }
+            self.look_ahead(READABLE);
         }
         if !matches!(patience, Patience::Try) || cfg!(gochan_bug = "try_yields") {
             park::spend();
-            if word & READABLE == 0 {
-                self.look_ahead(READABLE);
-            }
         }
         let mut state = self.lock.lock_as_thread(self.cap < LARGE_BUFFER);
         // SAFETY: the room is the caller's.

@@ -155,6 +155,13 @@ impl<T> Ring<T> {
         }
     }
 
+    /// Are there more values than so many, which no single block has room for?
+    #[inline]
+    pub(super) fn has_more_than(&self, many: usize) -> bool {
+        debug_assert!(Self::UNSIZED || many >= LARGE);
+        (Self::UNSIZED || self.last.is_some()) && self.len > many
+    }
+
     pub(super) fn is_one_full_block(&self) -> bool {
         !self.has_room() && self.first.is_some() && self.last.is_none()
     }
@@ -228,7 +235,7 @@ impl<T> Ring<T> {
 
     /// # Safety
     /// As for [`push`](Self::push); `last` is the last block, and not the first.
-    #[inline(never)]
+    #[inline]
     unsafe fn push_last(mut last: NonNull<Header>, value: *const T) {
         // SAFETY: there is room, and nothing has been popped from this block.
         unsafe {
@@ -258,7 +265,8 @@ impl<T> Ring<T> {
         self.advance()
     }
 
-    /// The first value has gone from the first block.
+    /// The first value has gone from the first block. That goes, too, if nothing is left in it, and others follow or it is larger
+    /// than a first block would be.
     #[inline]
     fn advance(&mut self) -> Option<Block<T>> {
         self.len -= 1;
@@ -266,24 +274,24 @@ impl<T> Ring<T> {
         if self.start == self.cap {
             self.start = 0;
         }
-        if self.last.is_some() | (self.len == 0 && self.cap as usize > Self::KEPT) { self.leave_first() } else { None }
+        let is_empty = match (self.last, self.first) {
+            (Some(_), Some(mut first)) => {
+                // SAFETY: blocks of the ring are alive, and we have it exclusively.
+                let header = unsafe { first.as_mut() };
+                header.len -= 1;
+                header.len == 0
+            }
+            _ => self.len == 0 && self.cap as usize > Self::KEPT,
+        };
+        if is_empty { self.leave_first() } else { None }
     }
 
-    /// If nothing is left in the first block, that goes: others follow, or it is larger than a first block would be.
+    #[cold]
     #[inline(never)]
     fn leave_first(&mut self) -> Option<Block<T>> {
         let mut at = self.first?;
-        let mut next = None;
-        if self.last.is_some() {
-            // SAFETY: blocks of the ring are alive, and we have it exclusively.
-            let header = unsafe { at.as_mut() };
-            header.len -= 1;
-            if header.len > 0 {
-                return None;
-            }
-            // What follows stays in the ring.
-            next = header.next.take();
-        }
+        // SAFETY: as above; what follows stays in the ring.
+        let next = unsafe { at.as_mut() }.next.take();
         self.set_first(next);
         Some(Block { at, _values: PhantomData })
     }

@@ -28,8 +28,6 @@ pub(super) const LEN_SHIFT: u32 = 3;
 pub(super) const LEN_MAX: u64 = (1 << (VERSION_SHIFT - LEN_SHIFT)) - 1;
 /// As long as there are no more values than this, the word counts them.
 const COUNTED: usize = LEN_MAX as usize - 1;
-/// Added to the word, it counts one value less.
-const ONE_LESS: u64 = 0_u64.wrapping_sub(1 << LEN_SHIFT);
 const VERSION_SHIFT: u32 = 32;
 const VERSIONLESS: u64 = (1 << VERSION_SHIFT) - 1;
 
@@ -134,13 +132,15 @@ impl<T> State<T> {
     /// `elem` is a value that the caller gives away if this returns true.
     #[inline]
     pub(super) unsafe fn push_quickly(&mut self, chan: &Hchan<T>, elem: *const T) -> bool {
-        if self.busy || self.closed || !self.has_slot(chan.cap) || !self.buf.has_room() || self.buf.len() >= COUNTED {
+        let word = chan.summary.load(Ordering::Relaxed);
+        // Writable, and nobody is queued: so it is open, and there is a slot.
+        if self.busy || word & WRITABLE == 0 || !self.buf.has_room() || self.buf.has_more_than(COUNTED - 1) {
             return false;
         }
         // SAFETY: there is room.
         unsafe { self.buf.push(elem) };
         let full = if self.has_slot(chan.cap) { 0 } else { WRITABLE };
-        self.publish_change(chan, 1 << LEN_SHIFT, READABLE, full);
+        self.publish_change(chan, word + (1 << LEN_SHIFT), READABLE, full);
         true
     }
 
@@ -151,14 +151,16 @@ impl<T> State<T> {
     /// `room` may be written.
     #[inline]
     pub(super) unsafe fn pop_quickly(&mut self, chan: &Hchan<T>, room: *mut T) -> Option<Option<Block<T>>> {
-        if self.busy || self.buf.len() == 0 || self.buf.len() > COUNTED {
+        let word = chan.summary.load(Ordering::Relaxed);
+        // Readable, and nobody is queued, and nothing has come back: so there is a value in the buffer.
+        if self.busy || word & READABLE == 0 || self.buf.has_more_than(COUNTED) {
             return None;
         }
         // SAFETY: there is a value. It is the caller's for good, so this is no hand-off to be counted.
         let block = unsafe { self.buf.pop(room) };
-        let open = if self.closed { 0 } else { WRITABLE };
+        let open = if word & CLOSED == 0 { WRITABLE } else { 0 };
         let empty = if self.buf.len() > 0 { 0 } else { READABLE };
-        self.publish_change(chan, ONE_LESS, open, empty);
+        self.publish_change(chan, word - (1 << LEN_SHIFT), open, empty);
         Some(block)
     }
 
@@ -184,11 +186,10 @@ impl<T> State<T> {
         chan.summary.store(version | word, Ordering::Release);
     }
 
-    /// Publishes the word as it was, but for so many values `more`, and for these bits.
+    /// Publishes the word that was the last one, or counts a value more or less, but for these bits.
     #[inline]
-    fn publish_change(&self, chan: &Hchan<T>, more: u64, set: u64, clear: u64) -> u64 {
-        let old = chan.summary.load(Ordering::Relaxed);
-        let word = old.wrapping_add(1 << VERSION_SHIFT).wrapping_add(more) & !clear | set;
+    fn publish_change(&self, chan: &Hchan<T>, word: u64, set: u64, clear: u64) -> u64 {
+        let word = word.wrapping_add(1 << VERSION_SHIFT) & !clear | set;
         debug_assert_eq!(word & VERSIONLESS, self.summary(chan.cap), "a word that does not say what there is");
         // As in `publish_word`.
         chan.summary.store(word, Ordering::Release);
@@ -398,7 +399,7 @@ impl<'a, T> Locked<'a, T> {
         }
         let mut this = ManuallyDrop::new(self);
         this.state.busy = this.state.is_busy() && !cfg!(gochan_bug = "quick_past_the_queue");
-        let word = this.state.publish_change(this.chan, 0, 0, clear);
+        let word = this.state.publish_change(this.chan, this.chan.summary.load(Ordering::Relaxed), 0, clear);
         // SAFETY: published, and still locked.
         unsafe { ended.finish(owed) };
         if this.state.watchers.is_empty() {
@@ -469,7 +470,7 @@ impl<'a, T> Locked<'a, T> {
         }
         let mut this = ManuallyDrop::new(self);
         this.state.busy = !cfg!(gochan_bug = "quick_past_the_queue");
-        let word = this.state.publish_change(this.chan, 0, set, clear);
+        let word = this.state.publish_change(this.chan, this.chan.summary.load(Ordering::Relaxed), set, clear);
         if this.state.watchers.is_empty() {
             // SAFETY: unlocked once, here or in `unlock`.
             unsafe { ManuallyDrop::drop(&mut this.state) };
