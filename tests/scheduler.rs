@@ -415,6 +415,35 @@ fn a_wake_up_behind_a_deadline() {
     });
 }
 
+/// The same for a select that has met a sender without a value.
+#[test]
+fn a_wake_up_behind_the_deadline_of_a_meeting() {
+    watchdog(|| {
+        let runtime = runtime(1);
+        for round in 0..300 {
+            runtime.run(move || {
+                let (tx, rx) = bounded(0);
+                let deadline = Duration::from_micros(200);
+                let value = move || {
+                    let start = Instant::now();
+                    (0..round % 17).for_each(|_| rt::yield_now());
+                    while start.elapsed() < deadline * 2 {
+                        std::hint::spin_loop();
+                    }
+                    round
+                };
+                let sends =
+                    go(move || select! { send(tx, value()) -> sent => sent.is_ok(), default(PATIENCE) => false });
+                rt::yield_now();
+                let waits = go(move || select! { recv(rx) -> got => got.ok(), default(deadline) => None });
+                let received = waits.join().unwrap();
+                assert!(received.is_none_or(|received| received == round));
+                assert!(sends.join().unwrap() || received.is_none());
+            });
+        }
+    });
+}
+
 /// One worker, and somebody on it who never has to wait: who is started from outside runs all the same.
 #[test]
 fn who_comes_from_outside_is_let_in() {
