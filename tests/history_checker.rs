@@ -435,6 +435,24 @@ fn a_receiver_waits_for_who_holds_a_permit() {
     rejected(5, lines(OK));
 }
 
+/// A permit from which nothing came: a select of one arm has its place still, as a plain receive has; one of several begins again.
+#[test]
+fn a_select_of_one_arm_keeps_its_place() {
+    let lines = |arms: &[Arm], first, second| {
+        let lines = [
+            (0, select(arms), 1, Some((11, Chose(0, Took::Got(first))))),
+            (1, recv(), 3, Some((12, Got(second)))),
+            (2, Op::Permit(0, 6, Forever, Fate::Broken), 5, Some((6, Broken))),
+            (2, send(7), 7, Some((8, OK))),
+            (2, send(8), 9, Some((10, OK))),
+        ];
+        History { quiescent: vec![2, 4], ..history(0, &lines) }
+    };
+    accepted(lines(&[Arm::Recv(0)], 7, 8));
+    rejected(8, lines(&[Arm::Recv(0)], 8, 7));
+    accepted(lines(&[Arm::Recv(0), Arm::Recv(0)], 8, 7));
+}
+
 #[test]
 fn what_a_dropped_receive_was_handed_comes_back() {
     let dropped = |last: Ret, ret| {

@@ -146,7 +146,22 @@ fn a_receiver_waits_on_if_there_is_no_message_after_all() {
             tx.send(Here(2)).unwrap();
             assert_eq!(second.join().unwrap(), Ok(Here(2)));
 
-            // One that is itself a select.
+            // A select of one operation waits as that does.
+            let first = scope.spawn(|| {
+                let mut select = Select::new();
+                select.recv(&rx);
+                select.select().recv(&rx)
+            });
+            wait_for_waiting::<Here>(1);
+            let second = scope.spawn(|| rx.recv_timeout(PATIENCE));
+            wait_for_waiting::<Here>(2);
+            all_come_to_nothing(&tx);
+            tx.send(Here(3)).unwrap();
+            assert_eq!(first.join().unwrap(), Ok(Here(3)));
+            tx.send(Here(4)).unwrap();
+            assert_eq!(second.join().unwrap(), Ok(Here(4)));
+
+            // One of several.
             let select = scope.spawn(|| {
                 select! {
                     recv(rx) -> value => value,
@@ -156,8 +171,8 @@ fn a_receiver_waits_on_if_there_is_no_message_after_all() {
             });
             wait_for_waiting::<Here>(2);
             all_come_to_nothing(&tx);
-            assert_eq!(tx.send_timeout(Here(3), PATIENCE), Ok(()));
-            assert_eq!(select.join().unwrap(), Ok(Here(3)));
+            assert_eq!(tx.send_timeout(Here(5), PATIENCE), Ok(()));
+            assert_eq!(select.join().unwrap(), Ok(Here(5)));
         });
     });
 }

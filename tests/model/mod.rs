@@ -69,7 +69,7 @@ pub struct Sender {
 pub struct Receiver {
     id: WaitId,
     arrival: u32,
-    /// False for a non-blocking receive that waits for the evaluation of a lazy sender.
+    /// False for who is in no queue, and waits for the evaluation of a lazy sender: a non-blocking receive, or a select.
     blocking: bool,
 }
 
@@ -292,6 +292,16 @@ impl Model {
         self.end(outcome)
     }
 
+    /// The same for an arm of a select. If it meets a sender that has no value yet, it is in no queue, and begins again if
+    /// nothing comes of that.
+    pub fn select_recv(&mut self, id: WaitId) -> Step<RecvOutcome> {
+        let step = self.recv(id);
+        if let Some(met) = self.pairs.values_mut().find(|receiver| receiver.id == id) {
+            met.blocking = false;
+        }
+        step
+    }
+
     /// Order of checks: returned, closed and empty, waiting sender, buffered.
     fn recv_now(&mut self, id: WaitId, blocking: bool) -> RecvOutcome {
         if let Some(handed) = self.take_returned() {
@@ -399,8 +409,8 @@ impl Model {
         self.end(FillOutcome::Sent)
     }
 
-    /// The evaluation failed. A plain receiver goes back to its place in the queue; a select, or a receive that must
-    /// not block, begins again.
+    /// The evaluation failed. A receiver that waits in one place goes back to its place in the queue; a select that waits in
+    /// several, or one that was in no queue, or a receive that must not block, begins again.
     pub fn undo_pair(&mut self, ticket: Ticket) -> Step<()> {
         if self.closed {
             return self.end(()); // the receiver is the closer's, if it is still there

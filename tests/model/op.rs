@@ -116,9 +116,9 @@ impl Op {
         (0..).map_while(|i| self.arm(i))
     }
 
-    /// The name of its wait in the channel of an arm.
+    /// The name of its wait in the channel of an arm. A select's only arm waits as the plain operation does.
     pub fn wait(&self, actor: usize, arm: usize) -> WaitId {
-        match self.is_select() {
+        match self.arms().count() > 1 {
             true => WaitId::Arm { select: actor as u32, arm: arm as u32 },
             false => WaitId::Plain(actor as u32),
         }

@@ -273,7 +273,11 @@ impl World {
         let model = &mut self.channels[what.channel()].model;
         let (gift, woken) = match what {
             Arm::Recv(_) => {
-                let (outcome, woken) = if waits { model.recv(id) } else { model.try_recv(id) };
+                let (outcome, woken) = match (waits, op.is_select()) {
+                    (true, true) => model.select_recv(id),
+                    (true, false) => model.recv(id),
+                    (false, _) => model.try_recv(id),
+                };
                 let gift = match outcome {
                     RecvOutcome::Received(handed) => Ok(Gift::Value(handed)),
                     RecvOutcome::Closed => Ok(Gift::Closed),
