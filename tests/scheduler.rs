@@ -310,9 +310,13 @@ impl Witness {
 #[test]
 fn what_never_waits_never_yields() {
     type Operation = fn(&Sender<u32>, &Receiver<u32>);
-    let operations: [(&str, Operation); 8] = [
+    let operations: [(&str, Operation); 9] = [
         ("unbounded send", |tx, _| tx.send(1).unwrap()),
         ("try_send", |tx, _| tx.try_send(1).unwrap()),
+        ("try_send to a buffer", |_, _| {
+            let (tx, _rx) = bounded(1);
+            tx.try_send(1).unwrap();
+        }),
         ("try_recv", |tx, rx| assert!(tx.try_send(1).is_ok() && rx.try_recv().is_ok())),
         ("a refused try", |_, rx| assert!(rx.try_recv().is_err())),
         ("try_iter", |_, rx| assert_eq!(rx.try_iter().count(), 0)),
