@@ -261,7 +261,7 @@ fn a_room_that_does_not_do_is_replaced() {
     #[allow(dead_code, reason = "what it needs is looked at")]
     struct Line(u8);
     let ((_tx, line), (_tx2, rx)) = (bounded::<Line>(0), bounded::<[u64; 9]>(0));
-    let ((_tx3, larger), (_tx4, smaller)) = (bounded::<[u64; 99]>(0), bounded::<u8>(0));
+    let ((_tx3, larger), (_tx4, smaller)) = (bounded::<[u64; 96]>(0), bounded::<u8>(0));
     let made = |list: &mut Select<'_>| {
         let mut once = || {
             let before = allocations();
