@@ -476,3 +476,53 @@ fn a_panic_is_followed_by_a_dump() {
     let panics = rt::Goroutine::new().name("panics").spawn(|| panic!("on purpose"));
     assert!(panics.join().unwrap_err().is_panic());
 }
+
+/// How long somebody has waited, whatever for: right also where it is more than a second.
+#[test]
+fn since_when_somebody_waits() {
+    let _alone = alone();
+    let (tx, rx) = bounded::<u8>(0);
+    let receives = go({
+        let rx = rx.clone();
+        move || rx.recv()
+    });
+    let awaits = go(move || rt::block_on(rx.recv_async()));
+    let ids = [(receives.id(), Reason::ChanReceive), (awaits.id(), Reason::Await)];
+    until(|dump| ids.iter().all(|(id, reason)| waits(dump, *id, *reason)));
+    thread::sleep(Duration::from_millis(1200));
+    let dump = debug::dump();
+    for (id, _) in ids {
+        let since = routine(&dump, id).unwrap().waits.as_ref().unwrap().since;
+        assert!((Duration::from_secs(1)..Duration::from_secs(60)).contains(&since), "{since:?}");
+    }
+    drop(tx);
+    assert!(receives.join().unwrap().is_err() && awaits.join().unwrap().is_err());
+}
+
+/// Who used a channel last is known by the system's number of its thread, or as a task.
+#[test]
+#[cfg(target_os = "linux")]
+fn who_used_a_channel_last() {
+    let _alone = alone();
+    let (tx, rx) = bounded::<u16>(0);
+    tx.set_name("used");
+    let used = || debug::channels().into_iter().find(|channel| channel.name.as_deref() == Some("used")).unwrap();
+    let receives = thread::spawn(move || {
+        // It is known once it has slept.
+        assert_eq!((rx.recv(), rx.recv()), (Ok(1), Ok(2)));
+        let link = std::fs::read_link("/proc/thread-self").unwrap();
+        link.file_name().unwrap().to_str().unwrap().parse().unwrap()
+    });
+    for value in 1..=2 {
+        until(|_| used().waiting.iter().any(|waiting| waiting.asleep_for.is_some()));
+        let sends = rt::spawn({
+            let tx = tx.clone();
+            async move { tx.send_async(value).await }
+        });
+        let id = sends.id();
+        sends.join().unwrap().unwrap();
+        assert_eq!(used().last_send.unwrap().by, Some((Kind::Task, id)));
+    }
+    let by = used().last_receive.unwrap().by;
+    assert_eq!(by, Some((Kind::Thread, receives.join().unwrap())));
+}

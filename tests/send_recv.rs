@@ -324,10 +324,14 @@ fn a_watcher_that_panics() {
     }
     watchdog(|| {
         let (tx, rx) = bounded(0);
-        let operations: [&dyn Fn() -> bool; 4] =
-            [&|| tx.send(1).is_ok(), &|| tx.send_timeout(1, 10 * PATIENCE).is_ok(), &|| rx.recv().is_ok(), &|| {
-                rx.recv_timeout(10 * PATIENCE).is_ok()
-            }];
+        // What would have been sent is dropped.
+        let value = Arc::new(1);
+        let operations: [&dyn Fn() -> bool; 4] = [
+            &|| tx.send(value.clone()).is_ok(),
+            &|| tx.send_timeout(value.clone(), 10 * PATIENCE).is_ok(),
+            &|| rx.recv().is_ok(),
+            &|| rx.recv_timeout(10 * PATIENCE).is_ok(),
+        ];
         for (i, operation) in operations.into_iter().enumerate() {
             let mut select = Select::new();
             if i < 2 {
@@ -338,7 +342,9 @@ fn a_watcher_that_panics() {
             let mut ready = pin!(select.ready_async());
             assert!(ready.as_mut().poll(&mut Context::from_waker(&Arc::new(Panics).into())).is_pending());
             assert!(catch_unwind(AssertUnwindSafe(operation)).is_err());
-            assert_eq!((tx.try_send(2), rx.try_recv()), (Err(TrySendError::Full(2)), Err(TryRecvError::Empty)));
+            assert_eq!(Arc::strong_count(&value), 1);
+            let full = Err(TrySendError::Full(value.clone()));
+            assert_eq!((tx.try_send(value.clone()), rx.try_recv()), (full, Err(TryRecvError::Empty)));
         }
     });
 }
