@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
-use std::task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker};
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -730,19 +730,12 @@ fn a_waker_where_another_was() {
 /// The thread that wakes who waits for a moment outlives a waker that panics.
 #[test]
 fn an_alarm_that_panics() {
-    struct Panics(Arc<AtomicUsize>);
-    impl Wake for Panics {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-            resume_unwind(Box::new("waker"));
-        }
-    }
     watchdog(|| {
-        let (nil, woken) = (never::<u8>(), Arc::<AtomicUsize>::default());
+        let (nil, spy) = (never::<u8>(), Spy::panicking(Woken));
         let mut first = pin!(nil.recv_timeout_async(Duration::from_millis(1)));
-        let waker = Arc::new(Panics(woken.clone())).into();
-        assert!(first.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-        wait_until(|| woken.load(Ordering::Relaxed) > 0);
+        assert!(spy.poll(first.as_mut()).is_pending());
+        wait_until(|| spy.count(Woken) > 0);
         assert!(futures_executor::block_on(nil.recv_timeout_async(Duration::from_millis(1))).is_err());
+        assert!(at_once(first).is_err());
     });
 }

@@ -394,6 +394,15 @@ fn what_may_wait_yields() {
     });
 }
 
+/// Until `deadline` is over for sure, since `start`. So many turns that the worker looks at the clock with a wake-up in its queue, in
+/// one round or another.
+fn outlast(deadline: Duration, start: Instant, round: u32) {
+    (0..round % 17).for_each(|_| rt::yield_now());
+    while start.elapsed() < deadline * 2 {
+        std::hint::spin_loop();
+    }
+}
+
 /// A deadline that passes while a wake-up is on its way: the goroutine takes that before it goes on, or ends.
 #[test]
 fn a_wake_up_behind_a_deadline() {
@@ -406,11 +415,7 @@ fn a_wake_up_behind_a_deadline() {
                 let start = Instant::now();
                 let waits = go(move || rx.recv_timeout(deadline));
                 rt::yield_now();
-                // So many turns that the worker looks at the clock with the wake-up in its queue, in one round or another.
-                (0..round % 17).for_each(|_| rt::yield_now());
-                while start.elapsed() < deadline * 2 {
-                    std::hint::spin_loop();
-                }
+                outlast(deadline, start, round);
                 let sent = tx.try_send(round).is_ok();
                 let received = waits.join().unwrap();
                 assert_eq!(received.ok(), sent.then_some(round));
@@ -429,11 +434,7 @@ fn a_wake_up_behind_the_deadline_of_a_meeting() {
                 let (tx, rx) = bounded(0);
                 let deadline = Duration::from_micros(200);
                 let value = move || {
-                    let start = Instant::now();
-                    (0..round % 17).for_each(|_| rt::yield_now());
-                    while start.elapsed() < deadline * 2 {
-                        std::hint::spin_loop();
-                    }
+                    outlast(deadline, Instant::now(), round);
                     round
                 };
                 let sends =

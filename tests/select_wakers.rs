@@ -2,9 +2,8 @@
 
 mod common;
 
-use common::future::{at_once, poll, queued};
-use common::{A_MOMENT, PATIENCE, watchdog};
-use futures_executor::block_on;
+use common::future::{at_once, panicking, poll, queued};
+use common::{PATIENCE, watchdog};
 use gochan::{Receiver, Select, Sender, TryRecvError, TrySendError, bounded, select, select_async};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
@@ -12,7 +11,6 @@ use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker};
-use std::thread;
 
 /// A waker that does something.
 struct Does<F>(F);
@@ -21,11 +19,6 @@ impl<F: Fn() + Send + Sync + 'static> Wake for Does<F> {
     fn wake(self: Arc<Self>) {
         (self.0)();
     }
-}
-
-/// A waker that panics, in silence.
-fn panicking() -> Waker {
-    Arc::new(Does(|| resume_unwind(Box::new("waker")))).into()
 }
 
 /// Calls of wakers without data, which differ in their tables alone: how often each was woken.
@@ -113,19 +106,6 @@ fn a_watcher_that_panics() {
             assert_eq!(payload.downcast_ref(), Some(&"waker"), "{i}");
             assert_eq!((tx.try_send(2), rx.try_recv()), (Err(TrySendError::Full(2)), Err(TryRecvError::Empty)), "{i}");
         }
-    });
-}
-
-/// The time of a task is over, and its waker panics: that is no concern of those whose time ends later.
-#[test]
-fn a_waker_that_panics_when_its_time_is_over() {
-    watchdog(|| {
-        let (_tx, rx) = bounded::<u8>(0);
-        let mut first = pin!(rx.recv_timeout_async(A_MOMENT));
-        assert!(first.as_mut().poll(&mut Context::from_waker(&panicking())).is_pending());
-        thread::sleep(2 * A_MOMENT);
-        assert!(block_on(rx.recv_timeout_async(A_MOMENT)).is_err());
-        assert!(at_once(first).is_err());
     });
 }
 

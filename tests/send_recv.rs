@@ -2,14 +2,15 @@
 
 mod common;
 
+use common::future::panicking;
 use common::{A_MOMENT, PATIENCE, Random, wait_for_waiting, wait_until, waiting, watchdog};
 use gochan::debug::{Channel, Direction, Reason, channels};
 use gochan::{RecvTimeoutError, Select, SendTimeoutError, TryRecvError, TrySendError, bounded, unbounded};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Wake};
+use std::task::Context;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -315,13 +316,6 @@ fn who_met_a_waiter_is_known() {
 /// Who is told that an operation waits panics: that operation does not wait then, and has not happened.
 #[test]
 fn a_watcher_that_panics() {
-    /// The waker of somebody who panics, in silence.
-    struct Panics;
-    impl Wake for Panics {
-        fn wake(self: Arc<Self>) {
-            resume_unwind(Box::new("waker"));
-        }
-    }
     watchdog(|| {
         let (tx, rx) = bounded(0);
         // What would have been sent is dropped.
@@ -340,7 +334,7 @@ fn a_watcher_that_panics() {
                 select.send(&tx)
             };
             let mut ready = pin!(select.ready_async());
-            assert!(ready.as_mut().poll(&mut Context::from_waker(&Arc::new(Panics).into())).is_pending());
+            assert!(ready.as_mut().poll(&mut Context::from_waker(&panicking())).is_pending());
             assert!(catch_unwind(AssertUnwindSafe(operation)).is_err());
             assert_eq!(Arc::strong_count(&value), 1);
             let full = Err(TrySendError::Full(value.clone()));
@@ -400,24 +394,24 @@ fn force_send_makes_room() {
 fn force_send_overtakes_waiting_senders_but_loses_nothing() {
     watchdog(|| {
         #[derive(Debug, PartialEq)]
-        struct Met(u32);
+        struct Here(u32);
         let (tx, rx) = bounded(1);
-        tx.send(Met(1)).unwrap();
+        tx.send(Here(1)).unwrap();
         thread::scope(|scope| {
-            let sender = scope.spawn(|| tx.send(Met(2)));
-            wait_for_waiting::<Met>(1);
-            assert_eq!(tx.force_send(Met(3)), Ok(Some(Met(1))));
-            assert_eq!(rx.recv(), Ok(Met(3)));
-            assert_eq!(rx.recv(), Ok(Met(2)));
+            let sender = scope.spawn(|| tx.send(Here(2)));
+            wait_for_waiting::<Here>(1);
+            assert_eq!(tx.force_send(Here(3)), Ok(Some(Here(1))));
+            assert_eq!(rx.recv(), Ok(Here(3)));
+            assert_eq!(rx.recv(), Ok(Here(2)));
             assert_eq!(sender.join().unwrap(), Ok(()));
         });
         // A waiting receiver gets it.
         let (tx, rx) = bounded(0);
         thread::scope(|scope| {
             let receiver = scope.spawn(|| rx.recv());
-            wait_for_waiting::<Met>(1);
-            assert_eq!(tx.force_send(Met(4)), Ok(None));
-            assert_eq!(receiver.join().unwrap(), Ok(Met(4)));
+            wait_for_waiting::<Here>(1);
+            assert_eq!(tx.force_send(Here(4)), Ok(None));
+            assert_eq!(receiver.join().unwrap(), Ok(Here(4)));
         });
     });
 }

@@ -1,12 +1,25 @@
 //! Futures polled by hand.
 
+use std::panic::resume_unwind;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 use tokio::runtime::{Builder, Runtime};
 
 /// Polls once, for nobody.
 pub(crate) fn poll<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// A waker that panics when it is woken, in silence.
+pub(crate) fn panicking() -> Waker {
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            resume_unwind(Box::new("waker"));
+        }
+    }
+    Arc::new(Panics).into()
 }
 
 /// A future that has been polled once, and whether it was ready.
