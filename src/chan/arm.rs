@@ -7,7 +7,7 @@
 //! a sending arm, whose value does not exist yet, has got a promise (see `handshake.rs`).
 
 use super::handshake::Promised;
-use super::hchan::Hchan;
+use super::hchan::{Hchan, LARGE_BUFFER};
 use super::section::{Batch, CLOSED, Ended, Locked, READABLE, RecvNow, WRITABLE};
 use super::timer::Timer;
 use super::waitq::{List, Sudog};
@@ -47,6 +47,15 @@ pub(crate) enum Attempt {
     Crowded,
 }
 
+/// What came of a glance at an arm, which meets nobody who waits.
+pub(crate) enum Glance {
+    /// As in [`Attempt`]; the channel is not locked.
+    Nothing(u64),
+    Fired(Fired),
+    /// There is more to see, by [`Selectable::look_closer`]. The channel is locked.
+    Locked,
+}
+
 /// A channel as a select sees it.
 pub(crate) trait Selectable {
     fn lock(&self);
@@ -61,11 +70,18 @@ pub(crate) trait Selectable {
     /// The caller has locked the channel, and found nothing in it.
     unsafe fn unlock(&self);
 
-    /// Looks at one arm, and fires it if it can. Locks and unlocks on its own; after `Lazy` alone the channel is locked.
+    /// Looks at one arm, and fires it if it can without meeting anybody. Locks on its own.
     ///
     /// # Safety
     /// As for [`attempt`](Self::attempt), but that the channel is not locked.
-    unsafe fn attempt_alone(&self, dir: Dir, room: *mut (), nonblocking: bool) -> Attempt;
+    unsafe fn glance(&self, dir: Dir, room: *mut ()) -> Glance;
+
+    /// Looks at the arm that a glance has locked the channel for, and fires it if it can. After `Lazy` alone the channel is
+    /// locked still.
+    ///
+    /// # Safety
+    /// As for [`attempt`](Self::attempt).
+    unsafe fn look_closer(&self, dir: Dir, room: *mut (), nonblocking: bool) -> Attempt;
 
     /// The same while the channel is locked. `others` unlocks the others, before anything is freed.
     ///
@@ -123,6 +139,9 @@ pub(crate) trait Selectable {
 
     fn spin(&self) -> &Spin;
 
+    /// Does it pay a thread to [look ahead](Spin::look_ahead) here?
+    fn pays_to_look_ahead(&self) -> bool;
+
     fn register(&self);
 }
 
@@ -175,31 +194,6 @@ impl<T> Hchan<T> {
     }
 }
 
-impl<T> Hchan<T> {
-    /// # Safety
-    /// As for [`Selectable::attempt`].
-    #[cold]
-    unsafe fn attempt_alone_slow(&self, dir: Dir, room: *mut T, nonblocking: bool) -> Attempt {
-        // SAFETY: the caller's contract.
-        let attempt = unsafe { self.attempt_arm(dir, room, nonblocking, || {}) };
-        match attempt {
-            Attempt::Nothing(_) => {
-                // SAFETY: locked still.
-                let mut state = unsafe { self.lock.held() };
-                state.publish_news(self);
-                // Before the lock is given back: this is the word of what was seen.
-                Attempt::Nothing(self.word())
-            }
-            Attempt::Crowded => {
-                // SAFETY: locked still.
-                unsafe { self.unlock() };
-                attempt
-            }
-            _ => attempt,
-        }
-    }
-}
-
 impl<T> Selectable for Hchan<T> {
     fn lock(&self) {
         self.lock.lock_raw();
@@ -220,11 +214,12 @@ impl<T> Selectable for Hchan<T> {
         state.publish_news(self);
     }
 
-    unsafe fn attempt_alone(&self, dir: Dir, room: *mut (), nonblocking: bool) -> Attempt {
+    #[inline]
+    unsafe fn glance(&self, dir: Dir, room: *mut ()) -> Glance {
         // A blocking receive may claim senders that do not count as readable; it finds them when it has all its locks.
         let word = self.word();
         if word & worth_a_look(dir) == 0 {
-            return Attempt::Nothing(word);
+            return Glance::Nothing(word);
         }
         let mut state = self.lock.lock();
         match dir {
@@ -234,19 +229,38 @@ impl<T> Selectable for Hchan<T> {
                     let number = state.next_handoff();
                     drop(state);
                     drop(block);
-                    return Attempt::Fired(Fired::Received(number), Ready::NOBODY);
+                    return Glance::Fired(Fired::Received(number));
                 }
             }
             Dir::Send => {
                 if state.reserve_quickly(self) {
-                    return Attempt::Fired(Fired::Promised(Promised::Reserved), Ready::NOBODY);
+                    return Glance::Fired(Fired::Promised(Promised::Reserved));
                 }
             }
         }
-        // Locked still.
         std::mem::forget(state);
-        // SAFETY: as said, and the caller's contract.
-        unsafe { self.attempt_alone_slow(dir, room.cast(), nonblocking) }
+        Glance::Locked
+    }
+
+    #[cold]
+    unsafe fn look_closer(&self, dir: Dir, room: *mut (), nonblocking: bool) -> Attempt {
+        // SAFETY: the caller's contract.
+        let attempt = unsafe { self.attempt_arm(dir, room.cast(), nonblocking, || {}) };
+        match attempt {
+            Attempt::Nothing(_) => {
+                // SAFETY: locked still.
+                let mut state = unsafe { self.lock.held() };
+                state.publish_news(self);
+                // Before the lock is given back: this is the word of what was seen.
+                Attempt::Nothing(self.word())
+            }
+            Attempt::Crowded => {
+                // SAFETY: locked still.
+                unsafe { self.unlock() };
+                attempt
+            }
+            _ => attempt,
+        }
     }
 
     fn word(&self) -> u64 {
@@ -314,6 +328,10 @@ impl<T> Selectable for Hchan<T> {
 
     fn spin(&self) -> &Spin {
         &self.spin
+    }
+
+    fn pays_to_look_ahead(&self) -> bool {
+        self.cap >= LARGE_BUFFER
     }
 
     fn register(&self) {

@@ -61,19 +61,21 @@ impl Spin {
     /// and the channel's cache lines have come over once for all of them.
     #[cold]
     #[inline(never)]
-    pub(crate) fn look_ahead(&self, is_over: impl Fn() -> bool) {
+    pub(crate) fn look_ahead(&self, is_over: impl Fn() -> bool) -> bool {
         // Goroutines, and tasks, make room for whom they wait for.
         if cfg!(any(gochan_loom, gochan_shuttle)) || !several_cores() || super::in_goroutine() {
-            return;
+            return false;
         }
         let helped = self.helped.load(Ordering::Relaxed);
         for look in 0..if helped < ENOUGH_HELP { 1 } else { LOOKS_AHEAD } {
             (0..SHORTEST_LOOK << look).for_each(|_| pause());
             if is_over() {
-                return self.helped.store((helped + 2).min(MOST_HELP), Ordering::Relaxed);
+                self.helped.store((helped + 2).min(MOST_HELP), Ordering::Relaxed);
+                return true;
             }
         }
         self.helped.store(helped.saturating_sub(1), Ordering::Relaxed);
+        false
     }
 
     fn until_done(&self, wait: &Wait, deadline: Option<Instant>) -> Option<Done> {

@@ -270,7 +270,7 @@ impl<'s, 'a> Selecting<'s, 'a> {
         polled.map(|fired| {
             this.stage = Stage::Over;
             // Nobody else knows the slot any more.
-            let slot = std::mem::replace(&mut this.slot, Slot::SMALL);
+            let slot = std::mem::replace(&mut this.slot, Slot::small());
             fired.map(|fired| this.select.operation(fired, slot))
         })
     }

@@ -1,7 +1,7 @@
 //! Select: a list of operations that is made at run time.
 
-use super::{Case, INLINE, selectgo, watch};
-use crate::chan::arm::{Dir, Fired, Target};
+use super::{Case, First, INLINE, selectgo_after, watch};
+use crate::chan::arm::{Dir, Fired, Glance, Target};
 use crate::chan::handshake::{Promise, Promised};
 use crate::chan::hchan::Patience;
 use crate::{
@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use std::alloc::Layout;
 use std::fmt;
 use std::marker::PhantomData;
-use std::mem::{ManuallyDrop, MaybeUninit};
+use std::mem::MaybeUninit;
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -116,7 +116,10 @@ pub(super) enum Slot {
 }
 
 impl Slot {
-    pub(super) const SMALL: Self = Self::Small(Small(MaybeUninit::uninit()));
+    #[inline]
+    pub(super) fn small() -> Self {
+        Self::Small(Small(MaybeUninit::uninit()))
+    }
 
     fn room(&mut self) -> *mut () {
         match self {
@@ -226,17 +229,51 @@ impl<'a> Select<'a> {
         self.indices.remove(at);
     }
 
-    fn run(&mut self, patience: Patience, at: &'static Location<'static>) -> Option<SelectedOperation<'a>> {
-        let mut slot = self.slot();
-        self.receive_in(&mut slot);
+    /// Selects, and says in `selected` what has fired, which stays where it is: it is large. False if nothing has.
+    #[inline]
+    fn run(
+        &mut self,
+        selected: &mut SelectedOperation<'a>,
+        patience: Patience,
+        at: &'static Location<'static>,
+    ) -> bool {
+        if !is_small(self.needs) {
+            selected.slot = Slot::Large(self.large_room());
+        }
         // SAFETY: the room is large enough for every value that may be received.
-        let fired = unsafe { selectgo(&self.cases, self.biased, patience, at) }?;
-        Some(self.operation(fired, slot))
+        let fired = unsafe {
+            let first = First::glance(&self.cases, self.biased, patience, Some(selected.slot.room()));
+            match first.glance {
+                Some(Glance::Fired(fired)) => Some((first.case, fired)),
+                _ => self.run_after(first, &mut selected.slot, patience, at),
+            }
+        };
+        let Some((case, fired)) = fired else { return false };
+        let Case { target, dir, .. } = self.cases[case];
+        (selected.index, selected.target, selected.dir, selected.fired) = (self.indices[case], target, dir, fired);
+        true
+    }
+
+    /// The rest of a select whose first glance has not fired.
+    ///
+    /// # Safety
+    /// The slot has room for every value that may be received.
+    #[inline(never)]
+    unsafe fn run_after(
+        &mut self,
+        first: First,
+        slot: &mut Slot,
+        patience: Patience,
+        at: &'static Location<'static>,
+    ) -> Option<(usize, Fired)> {
+        self.receive_in(slot);
+        // SAFETY: the caller's contract.
+        unsafe { selectgo_after(first, &self.cases, self.biased, patience, at) }
     }
 
     /// A slot for any value that may be received.
     pub(super) fn slot(&mut self) -> Slot {
-        if is_small(self.needs) { Slot::SMALL } else { Slot::Large(self.large_room()) }
+        if is_small(self.needs) { Slot::small() } else { Slot::Large(self.large_room()) }
     }
 
     /// From now on values are received in this slot, which stays where it is.
@@ -283,7 +320,8 @@ impl<'a> Select<'a> {
     /// ```
     #[track_caller]
     pub fn try_select(&mut self) -> Result<SelectedOperation<'a>, TrySelectError> {
-        self.run(Patience::Try, Location::caller()).ok_or(TrySelectError)
+        let mut selected = SelectedOperation::none();
+        if self.run(&mut selected, Patience::Try, Location::caller()) { Ok(selected) } else { Err(TrySelectError) }
     }
 
     /// Waits until an operation is possible, and selects it.
@@ -304,7 +342,10 @@ impl<'a> Select<'a> {
     #[track_caller]
     pub fn select(&mut self) -> SelectedOperation<'a> {
         self.require_operations();
-        self.run(Patience::Forever, Location::caller()).expect("waited for ever")
+        let mut selected = SelectedOperation::none();
+        let fired = self.run(&mut selected, Patience::Forever, Location::caller());
+        assert!(fired, "waited for ever");
+        selected
     }
 
     /// Waits until an operation is possible, at most for `timeout`, and selects it.
@@ -323,7 +364,7 @@ impl<'a> Select<'a> {
     /// ```
     #[track_caller]
     pub fn select_timeout(&mut self, timeout: Duration) -> Result<SelectedOperation<'a>, SelectTimeoutError> {
-        self.run(Patience::For(timeout), Location::caller()).ok_or(SelectTimeoutError)
+        self.run_until(Patience::For(timeout), Location::caller())
     }
 
     /// Waits until an operation is possible, until `deadline` at most, and selects it.
@@ -342,7 +383,16 @@ impl<'a> Select<'a> {
     /// ```
     #[track_caller]
     pub fn select_deadline(&mut self, deadline: Instant) -> Result<SelectedOperation<'a>, SelectTimeoutError> {
-        self.run(Patience::Until(deadline), Location::caller()).ok_or(SelectTimeoutError)
+        self.run_until(Patience::Until(deadline), Location::caller())
+    }
+
+    fn run_until(
+        &mut self,
+        patience: Patience,
+        at: &'static Location<'static>,
+    ) -> Result<SelectedOperation<'a>, SelectTimeoutError> {
+        let mut selected = SelectedOperation::none();
+        if self.run(&mut selected, patience, at) { Ok(selected) } else { Err(SelectTimeoutError) }
     }
 
     fn watch(&self, patience: Patience, at: &'static Location<'static>) -> Option<usize> {
@@ -474,6 +524,19 @@ pub struct SelectedOperation<'a> {
 }
 
 impl SelectedOperation<'_> {
+    /// Nothing yet: its drop does nothing.
+    #[inline]
+    fn none() -> Self {
+        let (target, fired) = (Target::Never, Fired::Closed);
+        Self { index: 0, target, dir: Dir::Recv, fired, slot: Slot::small(), _not_send: PhantomData }
+    }
+
+    /// What has fired: it is the caller's from here on.
+    #[inline]
+    fn take(&mut self) -> Fired {
+        std::mem::replace(&mut self.fired, Fired::Closed)
+    }
+
     /// The index of the operation in its [`Select`].
     ///
     /// ```
@@ -506,10 +569,10 @@ impl SelectedOperation<'_> {
     /// assert_eq!(select.select().send(&tx.clone(), 7), Ok(()));
     /// assert_eq!(rx.recv(), Ok(7));
     /// ```
-    pub fn send<T>(self, s: &Sender<T>, msg: T) -> Result<(), SendError<T>> {
+    pub fn send<T>(mut self, s: &Sender<T>, msg: T) -> Result<(), SendError<T>> {
         let is_it = self.dir == Dir::Send && self.target.address() == s.target().address();
         assert!(is_it, "passed a sender that wasn't selected");
-        let promised = match self.into_parts().0 {
+        let promised = match self.take() {
             Fired::Promised(promised) => promised,
             _ => Promised::Closed,
         };
@@ -534,20 +597,14 @@ impl SelectedOperation<'_> {
     /// select.recv(&rx);
     /// assert_eq!(select.select().recv(&rx.clone()), Ok(7));
     /// ```
-    pub fn recv<T>(self, r: &Receiver<T>) -> Result<T, RecvError> {
+    pub fn recv<T>(mut self, r: &Receiver<T>) -> Result<T, RecvError> {
         let is_it = self.dir == Dir::Recv && self.target.address() == r.target().address();
         assert!(is_it, "passed a receiver that wasn't selected");
-        match self.into_parts() {
+        match self.take() {
             // SAFETY: a value of this channel is in the slot, and is read once.
-            (Fired::Received(_), mut slot) => Ok(unsafe { slot.room().cast::<T>().read() }),
+            Fired::Received(_) => Ok(unsafe { self.slot.room().cast::<T>().read() }),
             _ => Err(RecvError),
         }
-    }
-
-    fn into_parts(self) -> (Fired, Slot) {
-        let this = ManuallyDrop::new(self);
-        // SAFETY: `this` is not used any more.
-        (this.fired, unsafe { std::ptr::read(&raw const this.slot) })
     }
 }
 

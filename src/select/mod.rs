@@ -29,7 +29,7 @@ pub use awaiting::{ReadyFut, ReadyTimeoutFut, SelectFut, SelectTimeoutFut, TrySe
 pub use dynamic::{Select, SelectedOperation};
 pub use future::{ArmsFut, select_async};
 
-use crate::chan::arm::{Attempt, Dir, Fired, Target};
+use crate::chan::arm::{Attempt, Dir, Fired, Glance, Target};
 use crate::chan::handshake::Promised;
 use crate::chan::hchan::Patience;
 use crate::chan::timer::sooner;
@@ -54,6 +54,14 @@ pub(crate) struct Case<'a> {
     dir: Dir,
     /// For a receiving arm, room for a value of its channel; arms may share it, as one of them at most receives.
     room: *mut (),
+}
+
+/// What glances at the arms, one after the other, have come to.
+enum Glances {
+    Fired(usize, Fired),
+    /// The channel of the arm that comes as the `k`th is locked, and has more to see.
+    Locked(usize),
+    Nothing,
 }
 
 /// What a pass over the arms has found.
@@ -92,38 +100,90 @@ struct Selectgo<'c> {
     words: [u64; INLINE],
 }
 
+/// How a select begins: which arm it has glanced at, and what came of that, if it was a channel's.
+struct First {
+    case: usize,
+    glance: Option<Glance>,
+}
+
+impl First {
+    /// Most selects that find something end here, before anything is made for the other arms. The arm is chosen as in any
+    /// other pass: this is the beginning of pass 0. What is received goes to `room`, or, without one, to that of the arm.
+    ///
+    /// # Safety
+    /// As for [`selectgo`].
+    #[inline]
+    unsafe fn glance(cases: &[Case<'_>], biased: bool, patience: Patience, room: Option<*mut ()>) -> Self {
+        if !matches!(patience, Patience::Try) {
+            park::spend();
+        }
+        let case = order::first(cases.len(), biased);
+        let glance = match cases.get(case) {
+            Some(&Case { target: Target::Chan(chan), dir, room: own }) => {
+                // SAFETY: the caller's contract.
+                Some(unsafe { chan.glance(dir, room.unwrap_or(own)) })
+            }
+            _ => None,
+        };
+        Self { case, glance }
+    }
+}
+
 /// Fires one arm, and says which and what it has got; `None` if none is possible as long as `patience` allows.
 ///
 /// # Safety
 /// The room of each receiving arm may be written with a value of its channel. If this returns that it was, it was.
+#[inline]
 pub(crate) unsafe fn selectgo(
     cases: &[Case<'_>],
     biased: bool,
     patience: Patience,
     at: &'static Location<'static>,
 ) -> Option<(usize, Fired)> {
-    assert!(cases.len() <= usize::from(u16::MAX), "too many operations in a select");
-    if let ([Case { target: Target::Chan(chan), dir, room }], Patience::Try) = (cases, patience) {
-        // One channel, one moment.
-        // SAFETY: the caller's contract.
-        match unsafe { chan.attempt_alone(*dir, *room, true) } {
-            Attempt::Nothing(_) => return None,
-            Attempt::Fired(fired, ready) if ready.is_nobody() => return Some((0, fired)),
-            // SAFETY: the caller's contract.
-            attempt => return unsafe { Selectgo::new(cases, biased, patience, at).go_on(Pass::from((0, attempt))) },
+    // SAFETY: the caller's contract.
+    unsafe {
+        let first = First::glance(cases, biased, patience, None);
+        match first.glance {
+            Some(Glance::Fired(fired)) => Some((first.case, fired)),
+            _ => selectgo_after(first, cases, biased, patience, at),
         }
     }
-    if !matches!(patience, Patience::Try) {
-        park::spend();
-    }
+}
+
+/// The rest of a select whose first glance has not fired.
+///
+/// # Safety
+/// As for [`selectgo`].
+unsafe fn selectgo_after(
+    first: First,
+    cases: &[Case<'_>],
+    biased: bool,
+    patience: Patience,
+    at: &'static Location<'static>,
+) -> Option<(usize, Fired)> {
+    assert!(cases.len() <= usize::from(u16::MAX), "too many operations in a select");
     let mut this = Selectgo::new(cases, biased, patience, at);
+    this.order.begin_with(first.case);
     // SAFETY: the caller's contract.
-    match unsafe { this.pass0() } {
+    let glances = unsafe {
+        match first.glance {
+            // One channel, one moment.
+            Some(Glance::Nothing(_)) if this.nonblocking && cases.len() == 1 => return None,
+            Some(Glance::Nothing(word)) => {
+                this.keep_word(first.case, word);
+                this.glances(1)
+            }
+            Some(Glance::Fired(fired)) => return Some((first.case, fired)),
+            Some(Glance::Locked) => Glances::Locked(0),
+            None => this.glances(0),
+        }
+    };
+    match glances {
         // The quick ends: something was there, or nothing and that is enough.
-        Pass::Fired(case, fired, ready) if ready.is_nobody() => Some((case, fired)),
-        Pass::Nothing if this.nonblocking && this.is_unchanged() => None,
-        // SAFETY: as above.
-        pass => unsafe { this.go_on(pass) },
+        Glances::Fired(case, fired) => Some((case, fired)),
+        Glances::Nothing if this.nonblocking && this.is_unchanged() => None,
+        // SAFETY: the caller's contract.
+        glances => unsafe { this.go_on(glances) },
     }
 }
 
@@ -198,12 +258,15 @@ impl<'c> Selectgo<'c> {
         }
     }
 
-    /// Rounds after the first pass 0, which has found `pass`.
+    /// Rounds after the first glances.
     ///
     /// # Safety
     /// As for [`selectgo`].
     #[cold]
-    unsafe fn go_on(&mut self, mut pass: Pass) -> Option<(usize, Fired)> {
+    unsafe fn go_on(&mut self, glances: Glances) -> Option<(usize, Fired)> {
+        let looks_again = matches!(glances, Glances::Nothing) && !self.nonblocking && self.look_ahead();
+        // SAFETY: the caller's contract.
+        let mut pass = unsafe { if looks_again { self.pass0() } else { self.look(glances) } };
         loop {
             // SAFETY: the caller's contract.
             match unsafe { self.round(pass) } {
@@ -221,6 +284,13 @@ impl<'c> Selectgo<'c> {
                 Err(Again::Now) => pass = unsafe { self.pass0() },
             }
         }
+    }
+
+    /// Nothing is possible now; where there are buffers, something may be in a moment. True if it seems to be.
+    fn look_ahead(&self) -> bool {
+        let is_ready = |case: &Case<'_>| case.target.as_chan().is_some_and(|chan| chan.is_ready(case.dir));
+        let Some(chan) = self.chans().find(|chan| chan.pays_to_look_ahead()) else { return false };
+        chan.spin().look_ahead(|| self.cases.iter().any(is_ready))
     }
 
     /// What follows a pass 0.
@@ -284,14 +354,14 @@ impl<'c> Selectgo<'c> {
         *self.now.get_or_insert_with(Instant::now)
     }
 
-    fn attempt_timer(&mut self, case: usize) -> Attempt {
-        let Case { target: Target::Timer(timer), room, .. } = self.cases[case] else { return Attempt::Nothing(0) };
+    fn glance_at_timer(&mut self, case: usize) -> Glance {
+        let Case { target: Target::Timer(timer), room, .. } = self.cases[case] else { return Glance::Nothing(0) };
         match timer.take(self.now()) {
-            None => Attempt::Nothing(0),
+            None => Glance::Nothing(0),
             Some(due) => {
                 // SAFETY: a timer's room is for an instant.
                 unsafe { room.cast::<Instant>().write(due) };
-                Attempt::Fired(Fired::Received(0), Ready::NOBODY)
+                Glance::Fired(Fired::Received(0))
             }
         }
     }
@@ -300,24 +370,67 @@ impl<'c> Selectgo<'c> {
     ///
     /// # Safety
     /// As for [`selectgo`].
-    #[inline]
     unsafe fn pass0(&mut self) -> Pass {
         self.now = None;
-        for k in 0..self.cases.len() {
+        // SAFETY: the caller's contract.
+        unsafe {
+            let glances = self.glances(0);
+            self.look(glances)
+        }
+    }
+
+    /// The quick part of pass 0, from the `k`th arm on.
+    ///
+    /// # Safety
+    /// As for [`selectgo`].
+    #[inline]
+    unsafe fn glances(&mut self, k: usize) -> Glances {
+        for k in k..self.cases.len() {
             let i = self.order.pick(k);
-            let Case { target, dir, room } = self.cases[i];
-            let attempt = match target {
+            let case = &self.cases[i];
+            let glance = match case.target {
                 Target::Never => continue,
                 // SAFETY: the room is the caller's.
-                Target::Chan(chan) => unsafe { chan.attempt_alone(dir, room, self.nonblocking) },
-                Target::Timer(_) => self.attempt_timer(i),
+                Target::Chan(chan) => unsafe { chan.glance(case.dir, case.room) },
+                Target::Timer(_) => self.glance_at_timer(i),
             };
-            let Attempt::Nothing(word) = attempt else { return Pass::from((i, attempt)) };
-            if let Some(place) = self.words.get_mut(i) {
-                *place = word;
+            match glance {
+                Glance::Nothing(word) => self.keep_word(i, word),
+                Glance::Fired(fired) => return Glances::Fired(i, fired),
+                Glance::Locked => return Glances::Locked(k),
             }
         }
-        Pass::Nothing
+        Glances::Nothing
+    }
+
+    fn keep_word(&mut self, case: usize, word: u64) {
+        if let Some(place) = self.words.get_mut(case) {
+            *place = word;
+        }
+    }
+
+    /// The rest of pass 0.
+    ///
+    /// # Safety
+    /// As for [`selectgo`]; nothing has happened since the glances.
+    unsafe fn look(&mut self, mut glances: Glances) -> Pass {
+        loop {
+            let k = match glances {
+                Glances::Nothing => return Pass::Nothing,
+                Glances::Fired(case, fired) => return Pass::Fired(case, fired, Ready::NOBODY),
+                Glances::Locked(k) => k,
+            };
+            let i = self.order.picked(k);
+            let Case { target, dir, room } = self.cases[i];
+            let chan = target.as_chan().expect("a channel that is locked");
+            // SAFETY: the glance has locked it, and the room is the caller's.
+            match unsafe { chan.look_closer(dir, room, self.nonblocking) } {
+                Attempt::Nothing(word) => self.keep_word(i, word),
+                attempt => return Pass::from((i, attempt)),
+            }
+            // SAFETY: the caller's contract.
+            glances = unsafe { self.glances(k + 1) };
+        }
     }
 
     /// Pass 1: looks for something that is possible now, with all channels locked.
@@ -335,7 +448,10 @@ impl<'c> Selectgo<'c> {
                 Target::Chan(chan) => unsafe {
                     chan.attempt(dir, room, self.nonblocking, &mut || held.release(target.address()))
                 },
-                Target::Timer(_) => self.attempt_timer(i),
+                Target::Timer(_) => match self.glance_at_timer(i) {
+                    Glance::Fired(fired) => Attempt::Fired(fired, Ready::NOBODY),
+                    _ => continue,
+                },
             };
             if !matches!(attempt, Attempt::Nothing(_)) {
                 return Pass::from((i, attempt));

@@ -19,19 +19,31 @@ impl Order {
         Self { len, few: 0xfedc_ba98_7654_3210, many, biased }
     }
 
+    /// The [`first`] arm has been chosen already.
+    #[inline]
+    pub(super) fn begin_with(&mut self, first: usize) {
+        if self.len > 0 {
+            self.swap(0, first);
+        }
+    }
+
+    #[inline]
+    fn swap(&mut self, k: usize, other: usize) {
+        if self.len > FEW {
+            self.many.swap(k, other);
+        } else {
+            let difference = (self.few >> (4 * k) ^ self.few >> (4 * other)) & 0xf;
+            self.few ^= difference << (4 * k);
+            self.few ^= difference << (4 * other);
+        }
+    }
+
     /// Chooses the `k`th arm among those that were not chosen as 0th, .., `k-1`st (Fisher and Yates).
     #[inline]
     pub(super) fn pick(&mut self, k: usize) -> usize {
         let left = self.len - k;
         if !self.biased && left > 1 {
-            let other = k + random(left);
-            if self.len > FEW {
-                self.many.swap(k, other);
-            } else {
-                let difference = (self.few >> (4 * k) ^ self.few >> (4 * other)) & 0xf;
-                self.few ^= difference << (4 * k);
-                self.few ^= difference << (4 * other);
-            }
+            self.swap(k, k + random(left));
         }
         self.picked(k)
     }
@@ -43,8 +55,15 @@ impl Order {
     }
 }
 
+/// The arm that comes first, of so many: each with the same probability, or the 0th for a biased select.
+#[inline]
+pub(super) fn first(len: usize, biased: bool) -> usize {
+    if biased || len < 2 { 0 } else { random(len) }
+}
+
 /// A number below `bound`, which is at most 2^16.
 #[cfg(not(any(gochan_loom, gochan_shuttle)))]
+#[inline]
 fn random(bound: usize) -> usize {
     use std::cell::Cell;
     use std::hash::{BuildHasher, Hasher, RandomState};
@@ -82,22 +101,28 @@ fn random(bound: usize) -> usize {
 
 #[cfg(all(test, not(any(gochan_loom, gochan_shuttle))))]
 mod tests {
-    use super::Order;
+    use super::{Order, first};
 
-    /// Every permutation of four is as frequent as every other.
+    /// Every permutation of four is as frequent as every other, also if the first arm was chosen before the others.
     #[test]
     fn uniform() {
         let rounds = if cfg!(miri) { 240 } else { 240_000 };
-        let mut counts = std::collections::HashMap::new();
-        for _ in 0..rounds {
-            let mut order = Order::new(4, false);
-            let permutation = [0, 1, 2, 3].map(|k| order.pick(k));
-            *counts.entry(permutation).or_insert(0) += 1;
-        }
-        assert_eq!(counts.len(), 24);
-        if !cfg!(miri) {
-            // 10,000 each; six standard deviations are 600.
-            assert!(counts.values().all(|&n: &i32| (9_400..10_600).contains(&n)), "{counts:?}");
+        for first_before in [false, true] {
+            let mut counts = std::collections::HashMap::new();
+            for _ in 0..rounds {
+                let mut order = Order::new(4, false);
+                if first_before {
+                    order.begin_with(first(4, false));
+                }
+                let permutation =
+                    [0, 1, 2, 3].map(|k| if k == 0 && first_before { order.picked(0) } else { order.pick(k) });
+                *counts.entry(permutation).or_insert(0) += 1;
+            }
+            assert_eq!(counts.len(), 24);
+            if !cfg!(miri) {
+                // 10,000 each; six standard deviations are 600.
+                assert!(counts.values().all(|&n: &i32| (9_400..10_600).contains(&n)), "{counts:?}");
+            }
         }
     }
 

@@ -1,13 +1,13 @@
 //! Who has looked at the word, and comes to the lock when what it said is over. All that the word has let pass is asked
 //! again under the lock.
 
-use super::super::arm::{Attempt, Dir, Fired, Selectable};
+use super::super::arm::{Attempt, Dir, Fired, Glance, Selectable};
 use super::super::handshake::Promised;
 use super::super::hchan::{Hchan, Patience, Refusal};
 use super::super::section::{Batch, CLOSED, Locked, READABLE, WRITABLE};
 use super::callback::{Arm, Queued, Select};
 use super::{recv, send};
-use crate::park::Outcome;
+use crate::park::{Outcome, Ready};
 use std::mem::MaybeUninit;
 use std::thread;
 use std::time::Duration;
@@ -43,7 +43,14 @@ fn settle(chan: &Hchan<u32>) {
 /// What a select finds that offers to send: a slot, or why there is none.
 fn offer(chan: &Hchan<u32>) -> &'static str {
     // SAFETY: a sending arm has no room.
-    match unsafe { chan.attempt_alone(Dir::Send, std::ptr::null_mut(), true) } {
+    let attempt = unsafe {
+        match chan.glance(Dir::Send, std::ptr::null_mut()) {
+            Glance::Nothing(_) => return "nothing",
+            Glance::Fired(fired) => Attempt::Fired(fired, Ready::NOBODY),
+            Glance::Locked => chan.look_closer(Dir::Send, std::ptr::null_mut(), true),
+        }
+    };
+    match attempt {
         Attempt::Fired(Fired::Promised(Promised::Reserved), _) => "reserved",
         Attempt::Fired(Fired::Promised(Promised::Closed), _) => "closed",
         Attempt::Nothing(_) => "nothing",
