@@ -14,10 +14,10 @@
 
 use super::hchan::{Hchan, Refusal};
 use super::ring::Block;
-use super::section::{Batch, CLOSED, Ended, Locked, READABLE, RecvNow, SendNow, State, WRITABLE};
+use super::section::{Batch, Ended, LastUse, Locked, READABLE, RecvNow, SendNow, State, WRITABLE};
 use super::waitq::{List, Sudog};
 use super::{Flavor, Receiver, RecvError, SendError, Sender, fire_beside};
-use crate::park::{Alarm, Done, Outcome, Reason, Wait};
+use crate::park::{Alarm, Done, Outcome, Ready, Reason, Wait};
 use crate::primitive::Guard;
 use std::fmt;
 use std::mem::{ManuallyDrop, MaybeUninit};
@@ -239,46 +239,72 @@ impl<T> Op<T> {
     unsafe fn start_recv<'a>(
         this: *mut Self,
         chan: &'a Hchan<T>,
-        mut guard: Option<Guard<'a, State<T>>>,
+        guard: Option<Guard<'a, State<T>>>,
         cx: &Context<'_>,
     ) -> Polled {
         // SAFETY: the operation is the owner's alone until it is queued.
         unsafe {
             let room = (*this).slot.as_mut_ptr();
-            let mut dozes = false;
-            loop {
-                let mut c = match guard.take() {
-                    Some(state) => Locked::of(chan, state),
-                    None => {
-                        if chan.is_drained() {
-                            return Poll::Ready(Err(Refusal::Closed));
-                        }
-                        Self::doze(this, false, cx);
-                        dozes = true;
-                        Locked::enter_as_task(chan)
+            let dozes = guard.is_none();
+            let mut c = match guard {
+                Some(state) => Locked::of(chan, state),
+                None => {
+                    if chan.is_drained() {
+                        return Poll::Ready(Err(Refusal::Closed));
                     }
-                };
-                if !dozes && c.recv_may_wait() {
-                    c.leave_quietly();
-                    continue;
+                    Self::doze(this, false, cx);
+                    Locked::enter_as_task(chan)
                 }
-                let ended = match c.recv_now(room, false) {
-                    RecvNow::Got(_, ended) => {
-                        c.trace_receive(ended, (*this).wait.location());
-                        fire_beside(&mut c.leave(ended), room);
-                        return Poll::Ready(Ok(()));
-                    }
-                    RecvNow::Closed => return Poll::Ready(Err(Refusal::Closed)),
-                    RecvNow::Empty => {
-                        c.queue_receiver(Self::sudog(this));
-                        Ended::NOBODY
-                    }
-                    RecvNow::Lazy(sender) => c.pair_arriving(Self::sudog(this), sender),
-                };
-                c.leave(ended).fire();
+            };
+            let mut owed = Ready::NOBODY;
+            if let Some(sender) = c.dequeue_sure_sender() {
+                c.last_receive = Some(LastUse::here((*this).wait.location()));
+                c.take_from_and_leave(sender, room, &mut owed);
+            } else if dozes && c.recv_must_wait() {
+                if !c.queue_receiver_and_leave(Self::sudog(this), &mut owed) {
+                    owed.fire_here();
+                }
                 chan.register();
                 return Poll::Pending;
+            } else if c.can_exchange() {
+                c.last_receive = Some(LastUse::here((*this).wait.location()));
+                c.exchange_and_leave(room, &mut owed);
+            } else {
+                return Self::start_recv_slow(this, c, dozes, cx);
             }
+            fire_beside(&mut owed, room);
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    unsafe fn start_recv_slow(this: *mut Self, mut c: Locked<'_, T>, dozes: bool, cx: &Context<'_>) -> Polled {
+        let chan = c.chan();
+        // SAFETY: as in `start_recv`.
+        unsafe {
+            let room = (*this).slot.as_mut_ptr();
+            if !dozes && c.recv_may_wait() {
+                c.leave_quietly();
+                Self::doze(this, false, cx);
+                c = Locked::enter_as_task(chan);
+            }
+            let ended = match c.recv_now(room, false) {
+                RecvNow::Got(_, ended) => {
+                    c.trace_receive(ended, (*this).wait.location());
+                    fire_beside(&mut c.leave(ended), room);
+                    return Poll::Ready(Ok(()));
+                }
+                RecvNow::Closed => return Poll::Ready(Err(Refusal::Closed)),
+                RecvNow::Empty => {
+                    c.queue_receiver(Self::sudog(this));
+                    Ended::NOBODY
+                }
+                RecvNow::Lazy(sender) => c.pair_arriving(Self::sudog(this), sender),
+            };
+            c.leave(ended).fire();
+            chan.register();
+            Poll::Pending
         }
     }
 
@@ -318,27 +344,51 @@ impl<T> Op<T> {
     unsafe fn start_send<'a>(
         this: *mut Self,
         chan: &'a Hchan<T>,
-        mut guard: Option<Guard<'a, State<T>>>,
+        guard: Option<Guard<'a, State<T>>>,
         cx: &Context<'_>,
     ) -> Polled {
         // SAFETY: the operation is the owner's alone until it is queued.
         unsafe {
-            let (mut spare, mut dozes) = (None, false);
-            loop {
-                let mut c = match guard.take() {
-                    Some(state) => Locked::of(chan, state),
-                    None => {
-                        let word = chan.word();
-                        if word & CLOSED != 0 {
-                            return Poll::Ready(Err(Refusal::Closed));
-                        }
-                        if word & WRITABLE == 0 && !dozes {
-                            Self::doze(this, false, cx);
-                            dozes = true;
-                        }
-                        Locked::enter_as_task(chan)
+            let dozes = guard.is_none();
+            let mut c = match guard {
+                Some(state) => Locked::of(chan, state),
+                None => {
+                    if chan.is_closed() {
+                        return Poll::Ready(Err(Refusal::Closed));
                     }
-                };
+                    Self::doze(this, false, cx);
+                    Locked::enter_as_task(chan)
+                }
+            };
+            let mut owed = Ready::NOBODY;
+            if dozes && c.send_must_wait() {
+                if !c.queue_sender_and_leave(Self::sudog(this), &mut owed) {
+                    owed.fire_here();
+                }
+                chan.register();
+                return Poll::Pending;
+            }
+            if !c.closed {
+                if let Some(receiver) = c.recvq.dequeue() {
+                    c.last_send = Some(LastUse::here((*this).wait.location()));
+                    c.hand_to_and_leave(receiver, (*this).slot.as_ptr(), &mut owed);
+                    (*this).sg.spent = true;
+                    owed.fire_here();
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            Self::start_send_slow(this, c, dozes, cx)
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    unsafe fn start_send_slow(this: *mut Self, mut c: Locked<'_, T>, mut dozes: bool, cx: &Context<'_>) -> Polled {
+        let chan = c.chan();
+        let mut spare = None;
+        // SAFETY: as in `start_send`.
+        unsafe {
+            loop {
                 match c.send_now((*this).slot.as_ptr(), &mut spare) {
                     SendNow::Sent(ended) => {
                         c.trace_send(ended, (*this).wait.location());
@@ -365,6 +415,7 @@ impl<T> Op<T> {
                         return Poll::Pending;
                     }
                 }
+                c = Locked::enter_as_task(chan);
             }
         }
     }

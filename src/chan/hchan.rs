@@ -46,7 +46,7 @@ use std::time::{Duration, Instant};
 pub(crate) const UNBOUNDED: usize = usize::MAX;
 
 /// In a buffer from this capacity on, so much happens while a thread looks ahead that it pays.
-const LARGE_BUFFER: usize = 16;
+pub(super) const LARGE_BUFFER: usize = 16;
 
 /// How long an operation may wait.
 #[derive(Clone, Copy, Debug)]
@@ -437,6 +437,10 @@ impl<T> Hchan<T> {
             c.last_receive = Some(LastUse::here(at));
             // SAFETY: dequeued, so claimed and unlinked, and nothing is in hand; the room is the caller's.
             unsafe { c.take_from_and_leave(sg, room, &mut owed) };
+        } else if c.can_exchange() {
+            c.last_receive = Some(LastUse::here(at));
+            // SAFETY: it can; the room is the caller's.
+            unsafe { c.exchange_and_leave(room, &mut owed) };
         } else {
             // SAFETY: the caller's contract.
             unsafe { Self::chanrecv_slow(c, room, patience, at, &mut owed)? };

@@ -209,11 +209,14 @@ impl<T> State<T> {
     /// A sender without a value gets a slot where nobody waits and there is room: a section of its own.
     #[inline]
     pub(super) fn reserve_quickly(&mut self, chan: &Hchan<T>) -> bool {
-        if self.busy || self.closed || !self.has_slot(chan.cap) {
+        let word = chan.summary.load(Ordering::Relaxed);
+        // As in `push_quickly`.
+        if self.busy || word & WRITABLE == 0 {
             return false;
         }
         self.reserved += 1;
-        self.publish(chan);
+        let full = if self.has_slot(chan.cap) { 0 } else { WRITABLE };
+        self.publish_change(chan, word, 0, full);
         true
     }
 
@@ -223,13 +226,15 @@ impl<T> State<T> {
     /// `elem` is a value that the caller gives away if this returns true.
     #[inline]
     pub(super) unsafe fn fill_quickly(&mut self, chan: &Hchan<T>, elem: *const T) -> bool {
-        if self.busy || self.closed || !self.buf.has_room() {
+        let word = chan.summary.load(Ordering::Relaxed);
+        if self.busy || word & CLOSED != 0 || !self.buf.has_room() || self.buf.has_more_than(COUNTED - 1) {
             return false;
         }
         self.reserved -= 1;
         // SAFETY: there is room.
         unsafe { self.buf.push(elem) };
-        self.publish(chan);
+        // The slot was taken before, so there are as many free ones as there were.
+        self.publish_change(chan, word + (1 << LEN_SHIFT), READABLE, 0);
         true
     }
 
@@ -432,6 +437,36 @@ impl<'a, T> Locked<'a, T> {
         let ended = unsafe { self.take_from(sg, room) };
         let readable = self.state.sendq.has_prompt();
         self.leave_cleared(ended, if readable { 0 } else { READABLE }, owed);
+    }
+
+    /// For a receive: is a value in the buffer, from which nothing has come back, and a sender queued who is sure to get its slot?
+    #[inline(always)]
+    pub(super) fn can_exchange(&self) -> bool {
+        let full = self.state.buf.len() > 0 && self.state.buf.len() + self.state.reserved == self.chan.cap;
+        full && self.state.returned.is_empty()
+            && !self.state.closed
+            && self.state.sendq.first_is_sure()
+            && !cfg!(gochan_bug = "slot_not_refilled")
+    }
+
+    /// The last step of a section: takes the first value of the buffer, and gives its slot to the first sender. For whoever
+    /// looks from outside nothing changes.
+    ///
+    /// # Safety
+    /// It [can](Self::can_exchange), and `room` may be written.
+    #[inline(always)]
+    pub(super) unsafe fn exchange_and_leave(mut self, room: *mut T, owed: &mut Ready) {
+        // SAFETY: the caller's contract; who is sure to be claimed is found first.
+        let ended = unsafe {
+            self.take_value(room);
+            let sg = self.state.sendq.dequeue().unwrap_unchecked();
+            self.admit(sg)
+        };
+        if self.state.litter.is_empty() {
+            self.leave_cleared(ended, 0, owed);
+        } else {
+            *owed = self.leave(ended);
+        }
     }
 
     /// The last step of a section: queues a sender with a value. False if a waker has panicked, of those who watch: that is to
