@@ -37,7 +37,7 @@ use clock::now;
 use std::any::Any;
 use std::cell::Cell;
 use std::fmt;
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::ptr::{self, NonNull};
 use std::time::{Duration, Instant};
@@ -168,16 +168,23 @@ pub(crate) enum Waiter {
 /// A wake-up that is owed. Fired behind the locked section that made it; its drop fires it as well.
 #[derive(Debug)]
 #[must_use = "carry it out of the locked section and fire it: its waiter sleeps until then"]
-pub(crate) struct Ready(Option<Waiter>);
+pub(crate) struct Ready(
+    // Its drop leaves nothing to be dropped.
+    ManuallyDrop<Option<Waiter>>,
+);
 
 impl Ready {
     /// Nobody sleeps: the waiter is still looking, or there is none.
-    pub(crate) const NOBODY: Self = Self(None);
+    pub(crate) const NOBODY: Self = Self(ManuallyDrop::new(None));
+
+    fn waking(waiter: Waiter) -> Self {
+        Self(ManuallyDrop::new(Some(waiter)))
+    }
 
     /// The wake-up of somebody who was kept elsewhere than in a [`Wait`].
     #[cfg(feature = "rt")]
     pub(crate) fn of(waiter: Waiter) -> Self {
-        Self(Some(waiter))
+        Self::waking(waiter)
     }
 
     /// Both wake-ups.
@@ -189,16 +196,16 @@ impl Ready {
         if self.0.is_none() {
             return other;
         }
-        Self(Some(Waiter::Several(Box::new([self, other]))))
+        Self::waking(Waiter::Several(Box::new([self, other])))
     }
 
     /// The first that is owed to anybody; the other is dropped. For panics, of which one is enough.
     pub(crate) fn or(self, other: Self) -> Self {
-        match self.0 {
+        match *self.0 {
             None => other,
             Some(_) => {
                 // A second panic is not worth an abort.
-                if let Some(Waiter::Panicked(_)) = other.0 {
+                if let Some(Waiter::Panicked(_)) = *other.0 {
                     std::mem::forget(other);
                 }
                 self
@@ -208,11 +215,11 @@ impl Ready {
 
     /// Fires, and keeps a waker's panic: firing what this returns raises it.
     pub(crate) fn try_fire(self) -> Self {
-        match self.0 {
+        match *self.0 {
             None => self,
             Some(_) => match catch_unwind(AssertUnwindSafe(|| self.fire())) {
                 Ok(()) => Self::NOBODY,
-                Err(payload) => Self(Some(Waiter::Panicked(payload))),
+                Err(payload) => Self::waking(Waiter::Panicked(payload)),
             },
         }
     }
@@ -316,7 +323,7 @@ impl Readies {
             return Ready::NOBODY;
         }
         let all = self.readies[..self.len].iter_mut();
-        Ready(Some(Waiter::Several(all.map(|ready| std::mem::replace(ready, Ready::NOBODY)).collect())))
+        Ready::waking(Waiter::Several(all.map(|ready| std::mem::replace(ready, Ready::NOBODY)).collect()))
     }
 
     /// Fires everything, as [`Ready::try_fire`] does.
@@ -602,7 +609,7 @@ impl Wait {
                 // SAFETY: the owner set ASLEEP (acquired here) and from then on leaves the waiter to who ends the wait.
                 let waiter = unsafe { (*this).waiter.with(|cell| (*cell).assume_init_read()) };
                 // SAFETY: nobody is owed, so there is nothing to drop.
-                unsafe { ptr::write(owed, Ready(Some(waiter))) };
+                unsafe { ptr::write(owed, Ready::waking(waiter)) };
                 // Release: the owner that sees DONE sees the slot. A plain store, for the owner no longer writes.
                 claim_word.store(done, Ordering::Release);
                 return;

@@ -200,6 +200,7 @@ impl<T> DerefMut for Guard<'_, T> {
 impl<T> Drop for Guard<'_, T> {
     #[inline]
     fn drop(&mut self) {
+        debug_assert!(self.lock.locked.load(Ordering::Relaxed), "given back twice");
         let order = if cfg!(gochan_bug = "lock_released_relaxed") { Ordering::Relaxed } else { Ordering::Release };
         self.lock.locked.store(false, order);
     }
