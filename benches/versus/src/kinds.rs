@@ -74,6 +74,14 @@ pub trait Selects {
     }
 }
 
+/// Tries a selection: whether anything was ready.
+pub type Try<'a> = &'a mut dyn FnMut() -> bool;
+
+pub trait TrySelects {
+    /// Hands `user` a select over the receivers of `count` empty channels, built once.
+    fn over_empty<Out>(count: usize, user: impl FnOnce(Try) -> Out) -> Out;
+}
+
 // ---- Timers that a thread waits for ----
 
 /// Waits that long.

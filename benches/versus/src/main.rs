@@ -2,6 +2,7 @@
 
 mod impls;
 mod kinds;
+mod lines;
 mod machine;
 mod measure;
 mod plot;

@@ -8,24 +8,51 @@ pub type Metrics = Vec<(&'static str, f64)>;
 /// No run is given more operations than crossbeam's own suite uses.
 pub const MOST_OPERATIONS: usize = 5_000_000;
 
-/// Finds the number of operations that takes about `target` and runs it. `run` takes a number of operations, a multiple of
-/// `step`, and returns how long they took; the runs that calibrate are the warm-up.
+/// Finds the number of operations that takes about a target, a multiple of a step; the runs that calibrate are the warm-up.
+pub struct Calibration {
+    target: Duration,
+    step: usize,
+    /// How many operations the next run is to do.
+    pub n: usize,
+    last: bool,
+}
+
+impl Calibration {
+    pub fn new(target: Duration, step: usize) -> Self {
+        Calibration { target, step, n: in_steps(1000.0, step), last: false }
+    }
+
+    /// Told how long `n` operations took: whether that was the run that counts. If not, `n` is the next run's.
+    pub fn is_done(&mut self, took: Duration) -> bool {
+        if self.last {
+            return true;
+        }
+        let scale = self.target.as_secs_f64() / took.max(Duration::from_nanos(1)).as_secs_f64();
+        self.last = scale < 10.0 || self.n >= MOST_OPERATIONS;
+        // Small counts mislead (thread starts, cold caches), so grow by a factor of ten at most.
+        let factor = if self.last { scale } else { 10.0 };
+        self.n = in_steps(self.n as f64 * factor, self.step).max(self.step);
+        false
+    }
+}
+
+fn in_steps(n: f64, step: usize) -> usize {
+    (n as usize).min(MOST_OPERATIONS).div_ceil(step) * step
+}
+
+/// Calibrates and measures: `run` takes a number of operations and returns how long they took.
 pub fn calibrated(
     target: Duration,
     step: usize,
     mut run: impl FnMut(usize) -> Option<Duration>,
 ) -> Option<(usize, Duration)> {
-    let round = |n: f64| (n as usize).min(MOST_OPERATIONS).div_ceil(step) * step;
-    let mut n = round(1000.0);
+    let mut calibration = Calibration::new(target, step);
     loop {
-        let took = run(n)?.max(Duration::from_nanos(1));
-        let scale = target.as_secs_f64() / took.as_secs_f64();
-        if scale < 10.0 || n >= MOST_OPERATIONS {
-            n = round(n as f64 * scale).max(step);
-            return Some((n, run(n)?));
+        let n = calibration.n;
+        let took = run(n)?;
+        if calibration.is_done(took) {
+            return Some((n, took));
         }
-        // Small counts mislead (thread starts, cold caches), so grow by a factor of ten at most.
-        n = round(n as f64 * 10.0);
     }
 }
 

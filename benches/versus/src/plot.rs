@@ -1,8 +1,9 @@
 //! The plots, as SVG: for every scenario a block with a row per column, on a logarithmic scale.
 
+use crate::lines;
 use crate::record::Run;
 use crate::report::{key_of, number};
-use crate::scenario::group_named;
+use crate::scenario::{Family, group_named};
 use crate::stats::{Table, tables};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
@@ -19,21 +20,27 @@ pub fn write(run: &Run, dir: &Path) -> Result<Vec<(String, PathBuf)>> {
             let words = words.map(|word| word.replace(['/', ' ', '.', '+'], "-"));
             let name = words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-") + ".svg";
             let path = dir.join(&name);
-            svg::save(&path, &chart(&table, &scenarios))?;
+            let plot = match table.group.as_str() {
+                "growth" => lines::chart(&table, &part, &scenarios),
+                _ => chart(&table, &scenarios),
+            };
+            svg::save(&path, &plot)?;
             written.push((key_of(&table), path));
         }
     }
     Ok(written)
 }
 
-/// A plot with dozens of scenarios helps nobody: the threads' are cut by capacity.
+/// A plot with dozens of scenarios helps nobody: the threads' are cut by capacity, those of growth by family.
 fn parts(table: &Table) -> Vec<(String, Vec<&str>)> {
     let mut parts: Vec<(String, Vec<&str>)> = Vec::new();
     for scenario in &table.scenarios {
-        let part = match scenario.split_once('_') {
-            Some((room, _)) if table.group == "threads" => room.to_string(),
-            _ => String::new(),
+        let part = match table.group.as_str() {
+            "threads" => scenario.split_once('_').map(|(room, _)| room),
+            "growth" => Family::parse(scenario).map(|(family, _)| family),
+            _ => None,
         };
+        let part = part.unwrap_or_default().to_string();
         match parts.iter_mut().find(|known| known.0 == part) {
             Some(known) => known.1.push(scenario),
             None => parts.push((part, vec![scenario])),
@@ -50,10 +57,10 @@ const WIDTH: f64 = 620.0;
 /// Room for the figure behind the last dot.
 const RIGHT: f64 = 90.0;
 
-const OURS: &str = "#d1242f";
-const GO: &str = "#0077a8";
-const PEER: &str = "#57606a";
-const FAINT: &str = "#d0d7de";
+pub const OURS: &str = "#d1242f";
+pub const GO: &str = "#0077a8";
+pub const PEER: &str = "#57606a";
+pub const FAINT: &str = "#d0d7de";
 
 fn colour(column: &str) -> &'static str {
     match column {
@@ -142,17 +149,17 @@ fn chart(table: &Table, scenarios: &[&str]) -> Document {
     chart
 }
 
-fn label(x: f64, y: f64, text: &str) -> Text {
+pub fn label(x: f64, y: f64, text: &str) -> Text {
     Text::new(text).set("x", x).set("y", y)
 }
 
-fn stroke(x1: f64, x2: f64, y1: f64, y2: f64, colour: &str, width: f64) -> Line {
+pub fn stroke(x1: f64, x2: f64, y1: f64, y2: f64, colour: &str, width: f64) -> Line {
     let line = Line::new().set("x1", x1).set("x2", x2).set("y1", y1).set("y2", y2);
     line.set("stroke", colour).set("stroke-width", width)
 }
 
-/// A power of ten in short.
-fn tick(power: f64) -> String {
+/// A round number in short.
+pub fn tick(power: f64) -> String {
     match power {
         p if p >= 1e6 => format!("{}M", p / 1e6),
         p if p >= 1e3 => format!("{}k", p / 1e3),

@@ -1,7 +1,7 @@
 //! The tables for people, as markdown.
 
 use crate::record::{Run, Value};
-use crate::scenario::group_named;
+use crate::scenario::{Family, group_named};
 use crate::stats::{Cell, Summary, Table, tables};
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -16,6 +16,7 @@ pub fn brief(run: &Run, base: &str) -> String {
         text += &heading(&table);
         text += &medians(&table);
         text += &standing(&table, base);
+        text += &growth(&table);
     }
     text
 }
@@ -31,6 +32,7 @@ pub fn full(run: &Run, base: &str, plots: &[(String, PathBuf)]) -> String {
         text += &heading(&table);
         text += &medians(&table);
         text += &standing(&table, base);
+        text += &growth(&table);
         text += &ratios(&table, base);
         for (_, path) in plots.iter().filter(|(key, _)| *key == key_of(&table)) {
             let _ = writeln!(text, "\n![{}, {}]({})", table.group, table.metric, path.display());
@@ -51,10 +53,15 @@ fn heading(table: &Table) -> String {
 
 /// A markdown table; `cell` is asked for every scenario and column.
 fn grid(table: &Table, columns: &[&str], cell: impl Fn(&str, &str) -> String) -> String {
-    let mut text = format!("\n| scenario | {} |\n|---{}|\n", columns.join(" | "), "|---".repeat(columns.len()));
-    for scenario in &table.scenarios {
-        let cells: Vec<_> = columns.iter().map(|column| cell(scenario, column)).collect();
-        let _ = writeln!(text, "| {scenario} | {} |", cells.join(" | "));
+    let scenarios: Vec<_> = table.scenarios.iter().map(String::as_str).collect();
+    rows("scenario", &scenarios, columns, cell)
+}
+
+fn rows(corner: &str, rows: &[&str], columns: &[&str], cell: impl Fn(&str, &str) -> String) -> String {
+    let mut text = format!("\n| {corner} | {} |\n|---{}|\n", columns.join(" | "), "|---".repeat(columns.len()));
+    for row in rows {
+        let cells: Vec<_> = columns.iter().map(|column| cell(row, column)).collect();
+        let _ = writeln!(text, "| {row} | {} |", cells.join(" | "));
     }
     text
 }
@@ -103,6 +110,48 @@ fn standing(table: &Table, base: &str) -> String {
             _ => ratio(base),
         }
     })
+}
+
+/// How much dearer an operation is with many than with few; for the group that is about this.
+fn growth<'a>(table: &'a Table) -> String {
+    if table.group != "growth" {
+        return String::new();
+    }
+    let measured = |family: &&str| table.scenarios.iter().any(|s| Family::parse(s).is_some_and(|s| s.0 == *family));
+    let families: Vec<_> = Family::ALL.into_iter().map(Family::name).filter(measured).collect();
+    let grid = |corner: &str, pick: fn(&[Point<'a>]) -> [Point<'a>; 2]| {
+        rows(corner, &families, &names(table), |family, column| {
+            let points = points(table, family, column);
+            if points.len() < 2 {
+                return "n/a".into();
+            }
+            let [(n, high), (m, low)] = pick(&points);
+            let times = high.ratio_to(low).map_or("n/a".into(), |s| ratio(&s));
+            format!("{times} ({n} / {m})")
+        })
+    };
+    let grown = grid("largest N / smallest N", |points| [points[points.len() - 1], points[0]]);
+    let range = grid("dearest N / cheapest N", |points| {
+        let mut points = points.to_vec();
+        points.sort_by(|a, b| a.1.median().unwrap().total_cmp(&b.1.median().unwrap()));
+        [points[points.len() - 1], points[0]]
+    });
+    format!("\nGrowth of ns, 1 is none; N in brackets:\n{grown}{range}")
+}
+
+/// How many there were, and what was measured.
+type Point<'a> = (usize, &'a Cell);
+
+/// What a column measured in a family, from few to many.
+fn points<'a>(table: &'a Table, family: &str, column: &str) -> Vec<Point<'a>> {
+    let point = |scenario: &String| {
+        let (name, n) = Family::parse(scenario)?;
+        let cell = table.cell(scenario, column).filter(|cell| cell.median().is_some())?;
+        (name == family).then_some((n, cell))
+    };
+    let mut points: Vec<_> = table.scenarios.iter().filter_map(point).collect();
+    points.sort_by_key(|point| point.0);
+    points
 }
 
 /// Every column against the base.
@@ -171,4 +220,31 @@ pub fn number(x: f64) -> String {
         _ => 2,
     };
     if x != 0.0 && x.abs() < 0.1 { format!("{x:.4}") } else { format!("{x:.digits$}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Record;
+
+    #[test]
+    fn growth_is_of_the_same_round() {
+        // Round 2 ran on a machine ten times slower; crossbeam has one point only.
+        let points =
+            [(1, "1", 10.0), (1, "64", 20.0), (1, "8", 40.0), (2, "1", 100.0), (2, "64", 200.0), (2, "8", 400.0)];
+        let record = |column: &str, (round, n, ns): (usize, &str, f64)| Record {
+            group: "growth".into(),
+            scenario: format!("try_arms_{n}"),
+            column: column.into(),
+            round,
+            metric: "ns/arm".into(),
+            value: Value::Number(ns),
+        };
+        let mut records: Vec<_> = points.into_iter().map(|point| record("gochan", point)).collect();
+        records.push(record("crossbeam", points[0]));
+        let table = &tables(&Run { about: vec![], records })[0];
+        let text = growth(table);
+        let rows: Vec<_> = text.lines().filter(|line| line.starts_with("| try_arms |")).collect();
+        assert_eq!(rows, ["| try_arms | 2.00 (64 / 1) | n/a |", "| try_arms | 4.00 (8 / 1) | n/a |"]);
+    }
 }

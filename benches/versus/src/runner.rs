@@ -2,7 +2,7 @@
 
 use crate::impls::{self, go};
 use crate::record::{Record, Value};
-use crate::scenario::{Scenario, Work};
+use crate::scenario::{Family, Scenario, Work};
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::HashMap;
@@ -115,7 +115,7 @@ fn parse_metric(line: &str) -> Result<(String, Value)> {
 /// After how long a cell counts as hung.
 fn watchdog(scenario: &Scenario) -> Duration {
     match scenario.work {
-        Work::Goroutines(..) => Duration::from_secs(30),
+        Work::Goroutines(..) | Work::Growth(Family::Goroutines | Family::Ring, _) => Duration::from_secs(30),
         _ => Duration::from_secs(10),
     }
 }

@@ -23,11 +23,12 @@ const fn group(name: &'static str, title: &'static str, mode: Mode) -> Group {
     Group { name, title, mode }
 }
 
-pub const GROUPS: [Group; 10] = [
+pub const GROUPS: [Group; 11] = [
     group("threads", "Part 1: threads that block", Mode::Throughput),
     group("tasks-mt", "Part 2: async tasks, tokio with 2 workers (Go: 2 Ps)", Mode::Throughput),
     group("tasks-ct", "Part 2: async tasks, tokio current_thread (Go: 1 P)", Mode::Throughput),
     group("goroutines", "Part 3: goroutines and what stands in for them", Mode::Throughput),
+    group("growth", "How the cost of an operation grows", Mode::Throughput),
     group("limits", "Physical limits", Mode::Throughput),
     group("latency", "Latency of a hand-off between threads (Go: goroutines)", Mode::Latency),
     group("latency-mt", "Latency of a hand-off between async tasks, tokio with 2 workers", Mode::Latency),
@@ -154,6 +155,75 @@ impl Job {
     }
 }
 
+/// What there is more and more of, while an operation stays the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    Waiters,
+    Withdraw,
+    Arms,
+    TryArms,
+    Threads,
+    Goroutines,
+    Ring,
+}
+
+impl Family {
+    pub const ALL: [Family; 7] = [
+        Family::Waiters,
+        Family::Withdraw,
+        Family::Arms,
+        Family::TryArms,
+        Family::Threads,
+        Family::Goroutines,
+        Family::Ring,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Family::Waiters => "waiters",
+            Family::Withdraw => "withdraw",
+            Family::Arms => "arms",
+            Family::TryArms => "try_arms",
+            Family::Threads => "threads",
+            Family::Goroutines => "goroutines",
+            Family::Ring => "ring",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Family> {
+        Family::ALL.into_iter().find(|family| family.name() == name)
+    }
+
+    /// What one operation is.
+    pub fn what(self) -> &'static str {
+        match self {
+            Family::Waiters => "a message to the first of N receivers, which then waits as the last",
+            Family::Withdraw => "the middle one of N waiting receivers gives up, and waits as the last",
+            Family::Arms => "a select over N arms, all ready, and the message put back",
+            Family::TryArms => "a select over N arms, none ready, per arm",
+            Family::Threads => "a message sent and one received, by N threads at once",
+            Family::Goroutines => "a round trip between two goroutines, beside N that wait",
+            Family::Ring => "a hop of a token that goes round among N goroutines",
+        }
+    }
+
+    /// How many of them, from few to many.
+    pub fn numbers(self) -> &'static [usize] {
+        match self {
+            Family::Waiters | Family::Withdraw => &[1, 10, 100, 1_000],
+            Family::Arms | Family::TryArms | Family::Threads => &[1, 2, 4, 8, 16, 32, 64],
+            Family::Goroutines => &[10, 100, 1_000, 10_000, 100_000, 1_000_000],
+            Family::Ring => &[2, 10, 100, 1_000, 10_000, 100_000],
+        }
+    }
+
+    /// A scenario's name taken apart: the family's name, and how many.
+    pub fn parse(scenario: &str) -> Option<(&str, usize)> {
+        let (family, number) = scenario.rsplit_once('_')?;
+        Some((family, number.parse().ok()?))
+    }
+}
+
 /// How the latency of a hand-off is provoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
@@ -211,6 +281,8 @@ pub enum Work {
     /// On that many workers.
     Tasks(Link, usize),
     Goroutines(Job, usize),
+    /// With that many.
+    Growth(Family, usize),
     Limit(&'static str),
     Latency {
         pace: Pace,
@@ -247,7 +319,7 @@ const ROOMS: [Room; 5] = [Room::Bounded(0), Room::Bounded(1), Room::Bounded(128)
 /// Every scenario of a mode, in the order of the report.
 pub fn all(mode: Mode) -> Vec<Scenario> {
     match mode {
-        Mode::Throughput => [threads(), tasks(), goroutines(), limits()].concat(),
+        Mode::Throughput => [threads(), tasks(), goroutines(), growth(), limits()].concat(),
         Mode::Latency => latency(),
         Mode::Memory => memory(),
         Mode::Timers => timers(),
@@ -310,6 +382,12 @@ fn goroutines() -> Vec<Scenario> {
     all.extend([10_000, 30_000, 100_000, 1_000_000].map(|n| on(Parked(n), 2)));
     all.extend([30_000, 100_000].map(|n| on(Timer(n), 2)));
     all
+}
+
+fn growth() -> Vec<Scenario> {
+    let one =
+        |family: Family, n: usize| scenario("growth", format!("{}_{n}", family.name()), Work::Growth(family, n), false);
+    Family::ALL.into_iter().flat_map(|family| family.numbers().iter().map(move |&n| one(family, n))).collect()
 }
 
 fn limits() -> Vec<Scenario> {
@@ -382,6 +460,14 @@ mod tests {
         assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len());
         for name in ["threads/bounded128_mpmc_b256", "threads/bounded_seq", "threads/unbounded_mpmc_t2"] {
             assert!(ids.iter().any(|id| id == name), "{name} is gone");
+        }
+    }
+
+    #[test]
+    fn names_of_growth_are_taken_apart() {
+        for scenario in growth() {
+            let Work::Growth(family, n) = scenario.work else { panic!("not of this group: {scenario:?}") };
+            assert_eq!(Family::parse(&scenario.name), Some((family.name(), n)));
         }
     }
 }

@@ -1,7 +1,9 @@
 //! crossbeam-channel. `Select` is built once and reused; the column `crossbeam_rebuild` builds it anew for every
 //! operation, as crossbeam's own suite and Go's select statement do.
 
-use crate::kinds::{BlockingRx, BlockingTx, BlockingUse, Cap, Payload, Selects, Threads, Timers, Waiter};
+use crate::kinds::{
+    BlockingRx, BlockingTx, BlockingUse, Cap, Payload, Selects, Threads, Timers, Try, TrySelects, Waiter,
+};
 use crossbeam_channel::{Receiver, Select, Sender, after, bounded, select, unbounded};
 
 pub struct Crossbeam;
@@ -111,6 +113,14 @@ impl Selects for CrossbeamRebuild {
     fn open_both<T: Payload, U: BlockingUse<T>>(cap: Cap, count: usize, user: U) -> Option<U::Out> {
         let (txs, rxs) = channels::<T>(cap, count);
         Some(user.run((0..count).map(|_| Rebuild(&txs)).collect(), (0..count).map(|_| Rebuild(&rxs)).collect()))
+    }
+}
+
+impl TrySelects for Crossbeam {
+    fn over_empty<Out>(count: usize, user: impl FnOnce(Try) -> Out) -> Out {
+        let (_txs, rxs) = channels::<usize>(Cap::Bounded(1), count);
+        let mut any = any_rx(&rxs);
+        user(&mut || any.select.try_select().is_ok())
     }
 }
 

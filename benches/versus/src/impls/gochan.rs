@@ -3,7 +3,7 @@
 
 use crate::kinds::{
     AsyncRx, AsyncTx, AsyncUse, BlockingRx, BlockingTx, BlockingUse, Cap, Payload, Selects, Tasks, Threads, Timers,
-    Waiter,
+    Try, TrySelects, Waiter,
 };
 use gochan::{Receiver, Select, Sender, after, bounded, select, unbounded};
 
@@ -105,6 +105,14 @@ impl Selects for Gochan {
     fn open_both<T: Payload, U: BlockingUse<T>>(cap: Cap, count: usize, user: U) -> Option<U::Out> {
         let (txs, rxs) = channels::<T>(cap, count);
         Some(user.run((0..count).map(|_| any_tx(&txs)).collect(), (0..count).map(|_| any_rx(&rxs)).collect()))
+    }
+}
+
+impl TrySelects for Gochan {
+    fn over_empty<Out>(count: usize, user: impl FnOnce(Try) -> Out) -> Out {
+        let (_txs, rxs) = channels::<usize>(Cap::Bounded(1), count);
+        let mut any = any_rx(&rxs);
+        user(&mut || any.select.try_select().is_ok())
     }
 }
 

@@ -15,12 +15,15 @@ mod tokio_mpsc;
 mod tokio_rt;
 
 use crate::measure::Metrics;
-use crate::scenario::{Holding, Job, Link, Pace, Room, Wait, Work};
-use crate::work::{goroutines, latency, limits, memory, tasks, threads as blocking, timers};
+use crate::scenario::{Family, Holding, Job, Link, Pace, Room, Wait, Work};
+use crate::work::{goroutines, growth, latency, limits, memory, tasks, threads as blocking, timers};
 use std::time::Duration;
 
 /// What a cell measured; `None` where the library cannot.
 type Ran = Option<Metrics>;
+
+/// With so many, for about that long.
+type Growing = fn(usize, Duration) -> Ran;
 
 /// A column: an entry for each kind of work the library can do.
 pub struct Impl {
@@ -29,6 +32,8 @@ pub struct Impl {
     selects: Option<fn(&Link, Duration) -> Ran>,
     tasks: Option<fn(&Link, usize, Duration) -> Ran>,
     goroutines: Option<fn(Job, usize, Duration) -> Ran>,
+    /// By [`Family`].
+    growth: [Option<Growing>; Family::ALL.len()],
     latency: Option<fn(Pace, Room, Duration) -> Ran>,
     latency_tasks: Option<fn(Pace, Room, Duration) -> Ran>,
     memory: Option<fn(Holding, Room, bool) -> Ran>,
@@ -45,6 +50,7 @@ impl Impl {
             selects: None,
             tasks: None,
             goroutines: None,
+            growth: [None; Family::ALL.len()],
             latency: None,
             latency_tasks: None,
             memory: None,
@@ -56,11 +62,17 @@ impl Impl {
 
     const fn threads<L: crate::kinds::Threads>(self) -> Self {
         let (threads, latency) = (Some(blocking::cell::<L> as _), Some(latency::threads_cell::<L> as _));
-        Impl { threads, latency, memory: Some(memory::threads_cell::<L>), ..self }
+        let column = self.grows(Family::Threads, growth::threads_cell::<L>);
+        Impl { threads, latency, memory: Some(memory::threads_cell::<L>), ..column }
     }
 
     const fn selects<L: crate::kinds::Selects>(self) -> Self {
-        Impl { selects: Some(blocking::select_cell::<L>), ..self }
+        let column = self.grows(Family::Arms, growth::arms_cell::<L>);
+        Impl { selects: Some(blocking::select_cell::<L>), ..column }
+    }
+
+    const fn try_selects<L: crate::kinds::TrySelects>(self) -> Self {
+        self.grows(Family::TryArms, growth::try_arms_cell::<L>)
     }
 
     const fn timers<L: crate::kinds::Timers>(self) -> Self {
@@ -69,11 +81,20 @@ impl Impl {
 
     const fn tasks<L: crate::kinds::Tasks>(self) -> Self {
         let (tasks, latency_tasks) = (Some(tasks::cell::<L> as _), Some(latency::tasks_cell::<L> as _));
-        Impl { tasks, latency_tasks, memory_tasks: Some(memory::tasks_cell::<L>), ..self }
+        let column =
+            self.grows(Family::Waiters, growth::waiters_cell::<L>).grows(Family::Withdraw, growth::withdraw_cell::<L>);
+        Impl { tasks, latency_tasks, memory_tasks: Some(memory::tasks_cell::<L>), ..column }
     }
 
     const fn goroutines<G: crate::kinds::Goroutines>(self) -> Self {
-        Impl { goroutines: Some(goroutines::cell::<G>), ..self }
+        let column =
+            self.grows(Family::Goroutines, growth::goroutines_cell::<G>).grows(Family::Ring, growth::ring_cell::<G>);
+        Impl { goroutines: Some(goroutines::cell::<G>), ..column }
+    }
+
+    const fn grows(mut self, family: Family, cell: Growing) -> Self {
+        self.growth[family as usize] = Some(cell);
+        self
     }
 
     /// Whether this column has anything to show in scenarios of that kind.
@@ -83,6 +104,7 @@ impl Impl {
             Work::Threads(_) => self.threads.is_some(),
             Work::Tasks(..) => self.tasks.is_some(),
             Work::Goroutines(..) => self.goroutines.is_some(),
+            Work::Growth(family, _) => self.growth[family as usize].is_some(),
             Work::Limit(_) => self.limits.is_some(),
             Work::Latency { tasks, .. } => (if tasks { self.latency_tasks } else { self.latency }).is_some(),
             Work::Memory { tasks, .. } => (if tasks { self.memory_tasks } else { self.memory }).is_some(),
@@ -97,6 +119,7 @@ impl Impl {
             Work::Threads(ref link) => self.threads?(link, target),
             Work::Tasks(ref link, workers) => self.tasks?(link, workers, target),
             Work::Goroutines(job, workers) => self.goroutines?(job, workers, target),
+            Work::Growth(family, n) => self.growth[family as usize]?(n, target),
             Work::Limit(name) => self.limits?(name, target),
             Work::Latency { pace, room, tasks: false } => self.latency?(pace, room, target),
             Work::Latency { pace, room, tasks: true } => self.latency_tasks?(pace, room, target),
@@ -113,12 +136,14 @@ pub const IMPLS: &[Impl] = &[
         .threads::<gochan::Gochan>()
         .tasks::<gochan::Gochan>()
         .selects::<gochan::Gochan>()
+        .try_selects::<gochan::Gochan>()
         .timers::<gochan::Gochan>()
         .goroutines::<gochan_rt::Stackful>(),
     Impl::new("gochan_spawn").goroutines::<gochan_rt::Stackless>(),
     Impl::new("crossbeam")
         .threads::<crossbeam::Crossbeam>()
         .selects::<crossbeam::Crossbeam>()
+        .try_selects::<crossbeam::Crossbeam>()
         .timers::<crossbeam::Crossbeam>(),
     Impl::new("crossbeam_rebuild").selects::<crossbeam::CrossbeamRebuild>(),
     Impl::new("kanal").threads::<kanal::Kanal>().tasks::<kanal::Kanal>(),

@@ -66,41 +66,70 @@ async fn pingpong<G: Goroutines>(n: usize) -> Option<Duration> {
 
 /// A token passed around a ring of 503 goroutines; one operation is a hop.
 async fn threadring<G: Goroutines>(n: usize) -> Option<Duration> {
-    let (done, mut finished) = G::Tight::new(0)?;
-    let (mut first, mut rx) = G::Tight::new(0)?;
-    for i in 0..RING {
-        let (next, next_rx) = if i + 1 < RING {
-            let (tx, rx) = G::Tight::new(0)?;
-            (tx, Some(rx))
-        } else {
-            (first.clone(), None)
-        };
-        let (mut here, mut next, mut done) = (rx, next, done.clone());
-        drop(G::go(async move {
-            while let Some(hops) = here.recv().await {
-                match hops {
-                    STOP if i + 1 == RING => break,
-                    STOP => {
-                        next.send(STOP).await;
-                        break;
-                    }
-                    0 => assert!(done.send(i).await),
-                    hops => assert!(next.send(hops - 1).await),
-                }
-            }
-        }));
-        match next_rx {
-            Some(next_rx) => rx = next_rx,
-            None => break,
-        }
-    }
-    let start = Instant::now();
-    first.send(n).await;
-    let last = finished.recv().await;
-    let took = start.elapsed();
-    assert_eq!(last, Some(n % RING), "the token ended in the wrong place");
-    first.send(STOP).await;
+    let mut ring = Ring::<G>::new(RING)?;
+    let took = ring.pass(n).await;
+    ring.stop().await;
     Some(took)
+}
+
+/// Goroutines in a ring, each of which passes a token on; who gets it with no hops left tells.
+pub struct Ring<G: Goroutines> {
+    size: usize,
+    first: Tx<G>,
+    finished: Rx<G>,
+}
+
+impl<G: Goroutines> Ring<G> {
+    pub fn new(size: usize) -> Option<Self> {
+        let (done, finished) = G::Tight::new(0)?;
+        let (first, mut rx) = G::Tight::new(0)?;
+        for i in 0..size {
+            let (next, next_rx) = if i + 1 < size {
+                let (tx, rx) = G::Tight::new(0)?;
+                (tx, Some(rx))
+            } else {
+                (first.clone(), None)
+            };
+            let (mut here, mut next, mut done) = (rx, next, done.clone());
+            drop(G::go(async move {
+                while let Some(hops) = here.recv().await {
+                    match hops {
+                        STOP if i + 1 == size => {
+                            done.send(STOP).await;
+                            break;
+                        }
+                        STOP => {
+                            next.send(STOP).await;
+                            break;
+                        }
+                        0 => assert!(done.send(i).await),
+                        hops => assert!(next.send(hops - 1).await),
+                    }
+                }
+            }));
+            match next_rx {
+                Some(next_rx) => rx = next_rx,
+                None => break,
+            }
+        }
+        Some(Ring { size, first, finished })
+    }
+
+    /// How long that many hops take.
+    pub async fn pass(&mut self, hops: usize) -> Duration {
+        let start = Instant::now();
+        self.first.send(hops).await;
+        let last = self.finished.recv().await;
+        let took = start.elapsed();
+        assert_eq!(last, Some(hops % self.size), "the token ended in the wrong place");
+        took
+    }
+
+    /// All of them have ended then, or are about to.
+    pub async fn stop(mut self) {
+        self.first.send(STOP).await;
+        assert_eq!(self.finished.recv().await, Some(STOP));
+    }
 }
 
 /// A hundred producers, one consumer; one operation is a message.
@@ -199,6 +228,7 @@ async fn skynet<G: Goroutines>() -> Option<Duration> {
 }
 
 type Tx<G> = <<G as Goroutines>::Tight as Chan>::Tx;
+type Rx<G> = <<G as Goroutines>::Tight as Chan>::Rx;
 
 fn node<G: Goroutines>(mut parent: Tx<G>, first: usize, leaves: usize) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     Box::pin(async move {
@@ -282,7 +312,7 @@ async fn timers<G: Goroutines>(n: usize) -> Metrics {
     ]
 }
 
-async fn wait_for<G: Goroutines>(count: &AtomicUsize, n: usize) {
+pub async fn wait_for<G: Goroutines>(count: &AtomicUsize, n: usize) {
     while count.load(Ordering::Acquire) < n {
         G::sleep(Duration::from_millis(1)).await;
     }

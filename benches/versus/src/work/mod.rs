@@ -1,6 +1,7 @@
 //! The workloads, one file per kind of work.
 
 pub mod goroutines;
+pub mod growth;
 pub mod latency;
 pub mod limits;
 pub mod memory;
