@@ -490,6 +490,32 @@ fn shutdown_ends_everybody() {
     });
 }
 
+/// Each task has the only sender of the next one's channel, so that the end of one wakes the next, which ends as well: one after
+/// the other, and not one within the other.
+#[test]
+fn a_chain_of_tasks_ends_at_shutdown() {
+    const LENGTH: usize = 20_000;
+    watchdog(|| {
+        let (drops, counted) = counter();
+        let runtime = one_worker();
+        let (first, mut rx) = bounded::<()>(0);
+        for _ in 0..LENGTH {
+            let (tx, next) = bounded(0);
+            let (here, value) = (std::mem::replace(&mut rx, next), counted());
+            drop(runtime.spawn(async move {
+                let _value = value;
+                ignore(here.recv_async().await);
+                drop(tx);
+            }));
+        }
+        // All wait by then.
+        runtime.spawn(async {}).join().unwrap();
+        assert!(runtime.shutdown_timeout(Duration::from_secs(20)));
+        assert_eq!(drops.load(Ordering::SeqCst), LENGTH);
+        drop((first, rx));
+    });
+}
+
 /// After the end, what is started yields an error, and its closure is dropped.
 #[test]
 fn after_the_end() {

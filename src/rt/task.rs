@@ -12,6 +12,8 @@ use super::worker::Work;
 use crate::debug::State;
 use async_task::{FallibleTask, Runnable};
 use slab::Slab;
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
@@ -171,11 +173,37 @@ fn schedule(info: &TaskInfo, runnable: Runnable) {
     }
 }
 
-/// Drops a task.
+thread_local! {
+    /// While a task is dropped on this thread: those that this has woken.
+    static WOKEN: RefCell<Option<VecDeque<Runnable>>> = const { RefCell::new(None) };
+}
+
+/// Drops a task. If that wakes others, they are dropped then, and not in the midst of it: a chain of tasks, each of which keeps
+/// the next one's channel open, may be longer than any stack.
 pub(super) fn forsake(runnable: Runnable) {
-    // What waits in a drop may not do so here.
-    let _polling = (!thread::panicking()).then(Polling::begin);
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(runnable)));
+    let mut next = Some(runnable);
+    let is_within = WOKEN.try_with(|woken| match &mut *woken.borrow_mut() {
+        Some(woken) => {
+            woken.extend(next.take());
+            true
+        }
+        none => {
+            *none = Some(VecDeque::new());
+            false
+        }
+    });
+    // A thread that is at its end has no such place any more.
+    if is_within == Ok(true) {
+        return;
+    }
+    while let Some(runnable) = next {
+        // What waits in a drop may not do so here.
+        let polling = (!thread::panicking()).then(Polling::begin);
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(runnable)));
+        drop(polling);
+        next = WOKEN.try_with(|woken| woken.borrow_mut().as_mut().and_then(VecDeque::pop_front)).ok().flatten();
+    }
+    let _ = WOKEN.try_with(RefCell::take);
 }
 
 /// A task's handle, which leaves the task alone when it goes.
