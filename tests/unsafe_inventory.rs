@@ -126,6 +126,8 @@ fn the_page_names_all_that_is_unsafe() {
     assert!(wrong.is_empty(), "docs/design/unsafe.md:\n{wrong}");
     let total: usize = counts.values().sum();
     assert!(page.contains(&format!("{total} in all")), "docs/design/unsafe.md: there are {total} in all");
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    assert!(readme.contains(&format!("{total} blocks")), "README.md: there are {total} blocks");
 }
 
 /// The tests and models that the page names are there, and so are the bugs that are planted.
