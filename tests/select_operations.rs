@@ -370,6 +370,29 @@ fn more_operations_than_there_are_numbers() {
     assert!(refusals.iter().all(|text| text == "too many operations in a select"), "{refusals:?}");
 }
 
+/// It is refused before any channel is touched, whether something is possible there or somebody waits there.
+#[test]
+fn a_list_that_is_too_long_touches_nothing() {
+    watchdog(|| {
+        struct Here(u32);
+        let (tx, rx) = bounded(0);
+        let mut select = Select::new();
+        (0..=u16::MAX).for_each(|_| _ = select.recv(&rx));
+        thread::scope(|s| {
+            s.spawn(|| tx.send(Here(7)).unwrap());
+            wait_for_waiting::<Here>(1);
+            assert_eq!(panic_text(AssertUnwindSafe(|| drop(select.try_select()))), "too many operations in a select");
+            assert_eq!(rx.recv().unwrap().0, 7);
+        });
+        let (tx, rx) = unbounded();
+        let mut select = Select::new();
+        (0..=u16::MAX).for_each(|_| _ = select.recv(&rx));
+        tx.send(7).unwrap();
+        assert_eq!(panic_text(AssertUnwindSafe(|| drop(select.try_select()))), "too many operations in a select");
+        assert_eq!(rx.recv(), Ok(7));
+    });
+}
+
 /// Of two channels among twenty one has a value at every moment: there is no default.
 #[test]
 fn nothing_possible_is_exact_among_many() {

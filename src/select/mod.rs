@@ -118,8 +118,9 @@ impl First {
             park::spend();
         }
         let case = order::first(cases.len(), biased);
+        // More than there may be are refused before any is touched.
         let glance = match cases.get(case) {
-            Some(&Case { target: Target::Chan(chan), dir, room: own }) => {
+            Some(&Case { target: Target::Chan(chan), dir, room: own }) if cases.len() <= usize::from(u16::MAX) => {
                 // SAFETY: the caller's contract.
                 Some(unsafe { chan.glance(dir, room.unwrap_or(own)) })
             }
