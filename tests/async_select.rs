@@ -105,6 +105,7 @@ fn a_list_is_used_again() {
     let (first, last) = (select.recv(&rx), select.send(&out));
     select.remove(first);
     assert_eq!(at_once(select.ready_async()), last);
+    assert_eq!(at_once(select.select_async()).index(), last);
 }
 
 /// Of operations that are possible each is chosen as often as the others, also of those that share a channel; a biased

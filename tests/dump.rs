@@ -89,6 +89,26 @@ fn the_other_side_is_shown() {
     assert_eq!(receiver.join().unwrap(), (Ok(1), Err(gochan::RecvError)));
 }
 
+/// A receive that lets a select reserve the slot that it frees has met it.
+#[test]
+fn who_meets_a_select_leaves_a_trace() {
+    let _alone = alone();
+    let (tx, rx) = bounded(1);
+    tx.send(1).unwrap();
+    tx.set_name("met");
+    let look = || debug::channels().into_iter().find(|channel| channel.name.as_deref() == Some("met")).unwrap();
+    assert!(look().last_receive.is_none());
+    thread::scope(|s| {
+        s.spawn(|| gochan::select! { send(tx, 2) -> sent => sent.unwrap() });
+        while look().sending == 0 {
+            thread::yield_now();
+        }
+        assert_eq!(rx.recv(), Ok(1));
+    });
+    assert_eq!(look().last_receive.expect("a trace").at.file(), file!());
+    assert_eq!(rx.recv(), Ok(2));
+}
+
 #[test]
 fn every_kind_of_waiter() {
     let _alone = alone();

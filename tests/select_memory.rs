@@ -6,6 +6,8 @@ use common::alloc::{Counting, allocations, allocations_of, live_bytes};
 use common::{wait_until, waiting, watchdog};
 use gochan::{Receiver, Select, Sender, after, bounded, never, select, select_biased, tick, unbounded};
 use std::io::Write;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -120,6 +122,25 @@ fn a_macro_of_sixteen_cases_allocates_nothing() {
                 assert_eq!(one_of_16(Duration::MAX), Some(Ok([i as u64; 8])));
                 assert_eq!(one_of_16(Duration::from_micros(i as u64)), None);
             }
+        }),
+        0
+    );
+}
+
+#[test]
+fn a_list_that_is_awaited_allocates_nothing() {
+    let channels = sixteen();
+    let value = [7; 8];
+    let mut cx = Context::from_waker(Waker::noop());
+    assert_eq!(
+        allocations_of(|| {
+            let mut select = Select::new();
+            channels.iter().for_each(|(_, rx)| _ = select.recv(rx));
+            let mut waits = pin!(select.select_async());
+            assert!(waits.as_mut().poll(&mut cx).is_pending());
+            channels[5].0.try_send(value).unwrap();
+            let Poll::Ready(operation) = waits.as_mut().poll(&mut cx) else { panic!("it has come") };
+            assert_eq!(operation.recv(&channels[5].1), Ok(value));
         }),
         0
     );
