@@ -100,7 +100,7 @@ fn who_meets_a_select_leaves_a_trace() {
     assert!(look().last_receive.is_none());
     thread::scope(|s| {
         s.spawn(|| gochan::select! { send(tx, 2) -> sent => sent.unwrap() });
-        while look().sending == 0 {
+        while look().waiting.is_empty() {
             thread::yield_now();
         }
         assert_eq!(rx.recv(), Ok(1));
