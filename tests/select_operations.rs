@@ -6,14 +6,14 @@ mod common;
 use common::{A_MOMENT, Census, Counted, PATIENCE, always_a_value, panic_text, wait_for_waiting, waiting, watchdog};
 use gochan::{
     Chan, Receiver, RecvError, RecvTimeoutError, Select, SelectedOperation, SendError, Sender, TryRecvError,
-    TrySendError, bounded, never, select, unbounded,
+    TrySendError, after, bounded, never, select, tick, unbounded,
 };
 use std::fmt::Debug;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Selects the receive from `rx`.
 fn select_recv<T>(rx: &Receiver<T>) -> SelectedOperation<'_> {
@@ -351,6 +351,44 @@ fn two_hundred_arms() {
             }
         });
     });
+}
+
+/// Of two channels and two timers, all of which are ready, each is chosen as often as the others.
+#[test]
+fn timers_have_their_share() {
+    const ROUNDS: usize = 8_000;
+    let channels = [bounded::<usize>(ROUNDS), unbounded()];
+    channels.iter().for_each(|(tx, _)| (0..ROUNDS).for_each(|i| tx.send(i).unwrap()));
+    let rxs = [&channels[0].1, &channels[1].1];
+    let by_list = |after: &Receiver<Instant>, tick: &Receiver<Instant>| {
+        let mut select = Select::new();
+        rxs.iter().for_each(|rx| _ = select.recv(rx));
+        select.recv(after);
+        select.recv(tick);
+        let operation = select.select();
+        let index = operation.index();
+        match index {
+            0 | 1 => _ = operation.recv(rxs[index]).unwrap(),
+            2 => _ = operation.recv(after).unwrap(),
+            _ => _ = operation.recv(tick).unwrap(),
+        }
+        index
+    };
+    let by_macro = |after: &Receiver<Instant>, tick: &Receiver<Instant>| {
+        select! {
+            recv(rxs[0]) -> _ => 0,
+            recv(rxs[1]) -> _ => 1,
+            recv(after) -> _ => 2,
+            recv(tick) -> _ => 3,
+        }
+    };
+    let mut chosen = [[0; 4]; 2];
+    for _ in 0..ROUNDS / 2 {
+        chosen[0][by_list(&after(Duration::ZERO), &tick(Duration::ZERO))] += 1;
+        chosen[1][by_macro(&after(Duration::ZERO), &tick(Duration::ZERO))] += 1;
+    }
+    // 1,000 each; six standard deviations are 165.
+    assert!(chosen.iter().flatten().all(|count| (800..1_200).contains(count)), "{chosen:?}");
 }
 
 /// The number of an operation has 16 bits. A list that is longer is refused as such.

@@ -32,7 +32,7 @@ pub use future::{ArmsFut, select_async};
 use crate::chan::arm::{Attempt, Dir, Fired, Glance, Target};
 use crate::chan::handshake::Promised;
 use crate::chan::hchan::Patience;
-use crate::chan::timer::sooner;
+use crate::chan::timer::{Timer, sooner};
 use crate::chan::waitq::Sudog;
 use crate::park::{self, Done, Outcome, Ready, Reason, Spin, Wait};
 use crate::primitive::is_over;
@@ -100,7 +100,7 @@ struct Selectgo<'c> {
     words: [u64; INLINE],
 }
 
-/// How a select begins: which arm it has glanced at, and what came of that, if it was a channel's.
+/// How a select begins: which arm it has glanced at, and what came of that, if it can ever be ready.
 struct First {
     case: usize,
     glance: Option<Glance>,
@@ -118,15 +118,32 @@ impl First {
             park::spend();
         }
         let case = order::first(cases.len(), biased);
-        // More than there may be are refused before any is touched.
         let glance = match cases.get(case) {
+            // More than there may be are refused before any is touched.
             Some(&Case { target: Target::Chan(chan), dir, room: own }) if cases.len() <= usize::from(u16::MAX) => {
                 // SAFETY: the caller's contract.
                 Some(unsafe { chan.glance(dir, room.unwrap_or(own)) })
             }
+            // An arm that is ready must not be passed over because it came first.
+            Some(&Case { target: Target::Timer(timer), room: own, .. }) => {
+                Some(glance_at_timer(timer, Instant::now(), room.unwrap_or(own)))
+            }
             _ => None,
         };
         Self { case, glance }
+    }
+}
+
+/// A glance at a timer, as of `now`. Its room is for an instant.
+#[cold]
+fn glance_at_timer(timer: &Timer, now: Instant, room: *mut ()) -> Glance {
+    match timer.take(now) {
+        None => Glance::Nothing(0),
+        Some(due) => {
+            // SAFETY: a timer's arm has a room for what it receives.
+            unsafe { room.cast::<Instant>().write(due) };
+            Glance::Fired(Fired::Received(0))
+        }
     }
 }
 
@@ -355,18 +372,6 @@ impl<'c> Selectgo<'c> {
         *self.now.get_or_insert_with(Instant::now)
     }
 
-    fn glance_at_timer(&mut self, case: usize) -> Glance {
-        let Case { target: Target::Timer(timer), room, .. } = self.cases[case] else { return Glance::Nothing(0) };
-        match timer.take(self.now()) {
-            None => Glance::Nothing(0),
-            Some(due) => {
-                // SAFETY: a timer's room is for an instant.
-                unsafe { room.cast::<Instant>().write(due) };
-                Glance::Fired(Fired::Received(0))
-            }
-        }
-    }
-
     /// Pass 0: looks at the arms one after the other, without waiting for any.
     ///
     /// # Safety
@@ -393,7 +398,7 @@ impl<'c> Selectgo<'c> {
                 Target::Never => continue,
                 // SAFETY: the room is the caller's.
                 Target::Chan(chan) => unsafe { chan.glance(case.dir, case.room) },
-                Target::Timer(_) => self.glance_at_timer(i),
+                Target::Timer(timer) => glance_at_timer(timer, self.now(), case.room),
             };
             match glance {
                 Glance::Nothing(word) => self.keep_word(i, word),
@@ -449,7 +454,7 @@ impl<'c> Selectgo<'c> {
                 Target::Chan(chan) => unsafe {
                     chan.attempt(dir, room, self.nonblocking, &mut || held.release(target.address()))
                 },
-                Target::Timer(_) => match self.glance_at_timer(i) {
+                Target::Timer(timer) => match glance_at_timer(timer, self.now(), room) {
                     Glance::Fired(fired) => Attempt::Fired(fired, Ready::NOBODY),
                     _ => continue,
                 },
