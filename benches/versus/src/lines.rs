@@ -1,11 +1,11 @@
 //! The plots of the group `growth`, as SVG: for every family a line per column, on two logarithmic scales.
 
-use crate::plot::{FAINT, GO, OURS, PEER, label, stroke, tick};
+use crate::plot::{FAINT, GO, OURS, PEER, canvas, label, stroke, tick};
 use crate::report::number;
 use crate::scenario::Family;
 use crate::stats::{Summary, Table};
 use svg::Document;
-use svg::node::element::{Circle, Polyline, Rectangle};
+use svg::node::element::{Circle, Polyline};
 
 const LEFT: f64 = 60.0;
 const WIDTH: f64 = 560.0;
@@ -76,17 +76,9 @@ pub fn chart(table: &Table, family: &str, scenarios: &[&str]) -> Document {
     let y = Scale::of(all.flat_map(|point| [point.1.q1, point.1.q3]), 1.2, TOP + HEIGHT, TOP);
 
     let (width, height) = (LEFT + WIDTH + RIGHT, TOP + HEIGHT + BOTTOM);
-    let mut chart = Document::new()
-        .set("viewBox", (0, 0, width, height))
-        .set("width", width)
-        .set("height", height)
-        .set("font-family", "system-ui, 'DejaVu Sans', Helvetica, Arial, sans-serif")
-        .set("font-size", 12)
-        .add(Rectangle::new().set("width", width).set("height", height).set("fill", "white"));
     let what = Family::named(family).map_or("", Family::what);
-    chart = chart.add(label(10.0, 22.0, &format!("{family}: {what}")).set("font-size", 15).set("font-weight", "bold"));
     let legend = format!("{}, less is better; dot: median, bar: quartiles; a level line does not grow", table.metric);
-    chart = chart.add(label(10.0, 40.0, &legend).set("fill", PEER));
+    let mut chart = canvas(width, height, &format!("{family}: {what}"), &legend);
 
     for value in y.ticks() {
         let at = y.at(value);

@@ -105,18 +105,9 @@ fn chart(table: &Table, scenarios: &[&str]) -> Document {
     let scale = Scale::of(values);
 
     let width = LEFT + WIDTH + RIGHT;
-    let mut chart = Document::new()
-        .set("viewBox", (0, 0, width, height))
-        .set("width", width)
-        .set("height", height)
-        .set("font-family", "system-ui, 'DejaVu Sans', Helvetica, Arial, sans-serif")
-        .set("font-size", 12)
-        .add(Rectangle::new().set("width", width).set("height", height).set("fill", "white"));
-
     let title = group_named(&table.group).map_or(table.group.as_str(), |group| group.title);
-    chart = chart.add(label(10.0, 22.0, title).set("font-size", 15).set("font-weight", "bold"));
     let legend = format!("{}, less is better; dot: median, bar: quartiles, line: min to max", table.metric);
-    chart = chart.add(label(10.0, 40.0, &legend).set("fill", PEER));
+    let mut chart = canvas(width, height, title, &legend);
     for power in scale.powers() {
         let x = scale.x(power);
         chart = chart.add(stroke(x, x, TOP - 8.0, height - 8.0, FAINT, 1.0));
@@ -147,6 +138,19 @@ fn chart(table: &Table, scenarios: &[&str]) -> Document {
         }
     }
     chart
+}
+
+/// An empty plot, with what stands above it.
+pub fn canvas(width: f64, height: f64, title: &str, legend: &str) -> Document {
+    Document::new()
+        .set("viewBox", (0, 0, width, height))
+        .set("width", width)
+        .set("height", height)
+        .set("font-family", "system-ui, 'DejaVu Sans', Helvetica, Arial, sans-serif")
+        .set("font-size", 12)
+        .add(Rectangle::new().set("width", width).set("height", height).set("fill", "white"))
+        .add(label(10.0, 22.0, title).set("font-size", 15).set("font-weight", "bold"))
+        .add(label(10.0, 40.0, legend).set("fill", PEER))
 }
 
 pub fn label(x: f64, y: f64, text: &str) -> Text {
