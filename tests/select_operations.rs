@@ -428,6 +428,12 @@ fn a_list_that_is_too_long_touches_nothing() {
         tx.send(7).unwrap();
         assert_eq!(panic_text(AssertUnwindSafe(|| drop(select.try_select()))), "too many operations in a select");
         assert_eq!(rx.recv(), Ok(7));
+        // A timer that is due has its message still.
+        let rx = after(Duration::ZERO);
+        let mut select = Select::new();
+        (0..=u16::MAX).for_each(|_| _ = select.recv(&rx));
+        assert_eq!(panic_text(AssertUnwindSafe(|| drop(select.try_select()))), "too many operations in a select");
+        assert!(rx.try_recv().is_ok());
     });
 }
 

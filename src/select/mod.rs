@@ -117,10 +117,11 @@ impl First {
         if !matches!(patience, Patience::Try) {
             park::spend();
         }
+        // Before any is touched.
+        assert!(cases.len() <= usize::from(u16::MAX), "too many operations in a select");
         let case = order::first(cases.len(), biased);
         let glance = match cases.get(case) {
-            // More than there may be are refused before any is touched.
-            Some(&Case { target: Target::Chan(chan), dir, room: own }) if cases.len() <= usize::from(u16::MAX) => {
+            Some(&Case { target: Target::Chan(chan), dir, room: own }) => {
                 // SAFETY: the caller's contract.
                 Some(unsafe { chan.glance(dir, room.unwrap_or(own)) })
             }
@@ -179,7 +180,6 @@ unsafe fn selectgo_after(
     patience: Patience,
     at: &'static Location<'static>,
 ) -> Option<(usize, Fired)> {
-    assert!(cases.len() <= usize::from(u16::MAX), "too many operations in a select");
     let mut this = Selectgo::new(cases, biased, patience, at);
     this.order.begin_with(first.case);
     // SAFETY: the caller's contract.
