@@ -12,6 +12,7 @@ use std::fmt::Debug;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -450,6 +451,35 @@ fn nothing_possible_is_exact_among_many() {
             let operation = select.try_select().expect("there was a value");
             let rx = if operation.index() == first { rx1 } else { rx2 };
             operation.recv(rx).unwrap();
+        });
+    });
+}
+
+/// The same, of the last two, which change all the time while a select looks at one arm after the other.
+#[test]
+fn nothing_possible_is_exact_behind_many() {
+    watchdog(|| {
+        let idle: Vec<_> = (0..30).map(|_| bounded::<()>(1)).collect();
+        let ((tx1, rx1), (tx2, rx2)) = (bounded(1), bounded(1));
+        tx1.send(()).unwrap();
+        let is_over = AtomicBool::new(false);
+        thread::scope(|s| {
+            s.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    for (tx, rx) in [(&tx2, &rx1), (&tx1, &rx2)] {
+                        tx.send(()).unwrap();
+                        rx.recv().unwrap();
+                    }
+                }
+            });
+            let mut select = Select::new();
+            idle.iter().for_each(|(_, rx)| _ = select.recv(rx));
+            select.recv(&rx1);
+            select.recv(&rx2);
+            // Dropped, an operation gives back what it has got.
+            let found = (0..100_000).all(|_| select.try_select().is_ok());
+            is_over.store(true, Ordering::Relaxed);
+            assert!(found, "there was a value");
         });
     });
 }
