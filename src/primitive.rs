@@ -43,7 +43,7 @@ mod body {
     pub(crate) use super::cell::UnsafeCell;
     pub(crate) use super::lock::{Guard, Lock};
     pub(crate) use std::sync::Arc;
-    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
     pub(crate) mod hint {
         pub(crate) use std::hint::spin_loop;
@@ -58,7 +58,7 @@ mod body {
 mod body {
     pub(crate) use loom::cell::UnsafeCell;
     pub(crate) use loom::sync::Arc;
-    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
     pub(crate) mod hint {
         pub(crate) use loom::hint::spin_loop;
@@ -85,7 +85,7 @@ mod body {
 mod body {
     pub(crate) use super::cell::UnsafeCell;
     pub(crate) use shuttle::sync::Arc;
-    pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+    pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
     pub(crate) mod hint {
         pub(crate) use shuttle::hint::spin_loop;

@@ -16,6 +16,45 @@ fn runtime(workers: usize) -> Runtime {
     Runtime::builder().workers(workers).build().unwrap()
 }
 
+/// Started one after the other on a worker that has much to do, while another sleeps: they are no burst, and yet not all of
+/// them are to live on the first.
+#[test]
+fn who_sleeps_relieves_who_is_behind() {
+    watchdog(|| {
+        runtime(2).run(|| {
+            let over = Arc::new(AtomicBool::new(false));
+            let busy: Vec<_> = (0..16)
+                .map(|_| {
+                    let over = over.clone();
+                    rt::go_local(move || {
+                        while !over.load(Ordering::Relaxed) {
+                            rt::yield_now();
+                        }
+                    })
+                })
+                .collect();
+            let (done, wait) = bounded::<()>(0);
+            let here = thread::current().id();
+            let (tell, told) = unbounded();
+            // That the other worker has fallen asleep takes a moment.
+            thread::sleep(Duration::from_millis(20));
+            for _ in 0..20 {
+                let (tell, wait) = (tell.clone(), wait.clone());
+                drop(go(move || {
+                    tell.send(thread::current().id()).unwrap();
+                    let _ = wait.recv();
+                }));
+                (0..20).for_each(|_| rt::yield_now());
+            }
+            let elsewhere = told.iter().take(20).filter(|id| *id != here).count();
+            over.store(true, Ordering::Relaxed);
+            drop(done);
+            busy.into_iter().for_each(|busy| busy.join().unwrap());
+            assert!((10..=20).contains(&elsewhere), "{elsewhere} of 20");
+        });
+    });
+}
+
 /// As many goroutines as there are workers, each of which waits for the next by looking, without ever letting go: all run at
 /// the same time, wherever they were started.
 #[test]

@@ -100,7 +100,7 @@ fn result(outcome: Option<Outcome>, owed: &mut Ready) -> Result<(), Refusal> {
     if let Some(Outcome::Completed) = outcome {
         return Ok(());
     }
-    owed.take().fire();
+    owed.fire_here();
     Err(if outcome.is_some() { Refusal::Closed } else { Refusal::Blocked })
 }
 
@@ -114,19 +114,26 @@ impl<T> Drop for Unsent<T> {
     }
 }
 
-/// A wait in one place: the sudog and the word that ends it side by side, in one cache line.
-#[repr(C, align(64))]
-struct Plain {
+/// Where a cache line begins.
+#[repr(align(64))]
+struct Line;
+
+/// A wait in one place: the sudog and the word that ends it side by side. A thread's begins a cache line, since the line goes from
+/// core to core and back; a goroutine's lies where there is no gap, since all of its stack that is touched is loaded anew when it
+/// goes on.
+#[repr(C)]
+struct Plain<Place> {
+    _place: [Place; 0],
     sg: Sudog,
     wait: Wait,
 }
 
-impl Plain {
+impl<Place> Plain<Place> {
     /// Of whoever runs here, once it [begins](Wait::begin_of_caller), which it does where it stays: moving it about costs as much as
     /// making it.
     #[inline(always)]
     fn new(reason: Reason, at: &'static Location<'static>) -> Self {
-        Self { sg: Sudog::new(ptr::null(), 0, ptr::null_mut()), wait: Wait::new(reason, at) }
+        Self { _place: [], sg: Sudog::new(ptr::null(), 0, ptr::null_mut()), wait: Wait::new(reason, at) }
     }
 
     /// The sudog, ready to be queued. From here on it is reached by this pointer only.
@@ -143,12 +150,12 @@ impl Plain {
 pub(crate) struct Hchan<T> {
     pub(super) summary: AtomicU64,
     pub(super) cap: usize,
+    /// Somebody has slept here, or given it a name: the registry knows this channel.
+    registered: AtomicBool,
     pub(super) lock: Lock<State<T>>,
     pub(super) senders: AtomicUsize,
     pub(super) receivers: AtomicUsize,
     pub(super) spin: Spin,
-    /// Somebody has slept here, or given it a name: the registry knows this channel.
-    registered: AtomicBool,
     made_at: &'static Location<'static>,
 }
 
@@ -247,7 +254,13 @@ impl<T> Hchan<T> {
         // From here, since what lies on the stack of a goroutine that waits is loaded when it goes on: no frame between.
         if !matches!(patience, Patience::Try) && c.send_must_wait() {
             // SAFETY: the caller's contract.
-            return unsafe { Self::park_sender(c, elem, patience, at) };
+            return unsafe {
+                if park::in_goroutine() {
+                    Self::park_sender::<()>(c, elem, patience, at)
+                } else {
+                    Self::park_sender::<Line>(c, elem, patience, at)
+                }
+            };
         }
         // SAFETY: the caller's contract.
         unsafe { Self::chansend_locked(c, elem, patience, at) }
@@ -334,7 +347,7 @@ impl<T> Hchan<T> {
                 SendNow::Crowded => this.settle_and_leave(c, Batch::new()),
                 SendNow::Full if matches!(patience, Patience::Try) => return Err(Refusal::Blocked),
                 // SAFETY: the caller's contract.
-                SendNow::Full => return unsafe { Self::park_sender_owing(c, elem, patience, at, owed) },
+                SendNow::Full => return unsafe { Self::park_sender_owing::<Line>(c, elem, patience, at, owed) },
             }
             c = this.lock();
         }
@@ -342,7 +355,7 @@ impl<T> Hchan<T> {
 
     /// Waits for a receiver, or for a slot. As [`chansend_locked`](Self::chansend_locked).
     #[inline(never)]
-    unsafe fn park_sender(
+    unsafe fn park_sender<Place>(
         c: Locked<'_, T>,
         elem: *mut T,
         patience: Patience,
@@ -351,7 +364,7 @@ impl<T> Hchan<T> {
         let unsent = Unsent(elem);
         let mut owed = Ready::NOBODY;
         // SAFETY: the caller's contract.
-        let sent = unsafe { Self::park_sender_owing(c, elem, patience, at, &mut owed) };
+        let sent = unsafe { Self::park_sender_owing::<Place>(c, elem, patience, at, &mut owed) };
         std::mem::forget(unsent);
         owed.fire_here();
         sent
@@ -359,14 +372,14 @@ impl<T> Hchan<T> {
 
     /// As [`chansend_owing`](Self::chansend_owing).
     #[inline(always)]
-    unsafe fn park_sender_owing(
+    unsafe fn park_sender_owing<Place>(
         c: Locked<'_, T>,
         elem: *mut T,
         patience: Patience,
         at: &'static Location<'static>,
         owed: &mut Ready,
     ) -> Result<(), Refusal> {
-        let plain = &mut Plain::new(Reason::ChanSend, at);
+        let plain = &mut Plain::<Place>::new(Reason::ChanSend, at);
         // SAFETY: `plain` stays in this frame until `park` has returned.
         let outcome = unsafe {
             let sg = plain.sudog(elem.cast());
@@ -418,7 +431,13 @@ impl<T> Hchan<T> {
         let c = Locked::of(self, state);
         if !matches!(patience, Patience::Try) && c.recv_must_wait() {
             // SAFETY: the caller's contract.
-            return unsafe { Self::park_receiver(c, room, patience, at) };
+            return unsafe {
+                if park::in_goroutine() {
+                    Self::park_receiver::<()>(c, room, patience, at)
+                } else {
+                    Self::park_receiver::<Line>(c, room, patience, at)
+                }
+            };
         }
         // SAFETY: the caller's contract.
         unsafe { Self::chanrecv_locked(c, room, patience, at) }
@@ -472,7 +491,7 @@ impl<T> Hchan<T> {
                 RecvNow::Closed => return Err(Refusal::Closed),
                 RecvNow::Empty if nonblocking => return Err(Refusal::Blocked),
                 // SAFETY: the caller's contract.
-                RecvNow::Empty => return unsafe { Self::park_receiver_owing(c, room, patience, at, owed) },
+                RecvNow::Empty => return unsafe { Self::park_receiver_owing::<Line>(c, room, patience, at, owed) },
                 // SAFETY: the caller's contract; the sender was claimed and unlinked in this section.
                 RecvNow::Lazy(sender) => match unsafe { Self::park_paired(c, room, sender, patience, at, owed) } {
                     Some(Outcome::Retry) => owed.take().fire(),
@@ -485,7 +504,7 @@ impl<T> Hchan<T> {
 
     /// Waits for a value. As [`chanrecv_locked`](Self::chanrecv_locked).
     #[inline(never)]
-    unsafe fn park_receiver(
+    unsafe fn park_receiver<Place>(
         c: Locked<'_, T>,
         room: *mut T,
         patience: Patience,
@@ -494,21 +513,21 @@ impl<T> Hchan<T> {
         let mut owed = Ready::NOBODY;
         // SAFETY: the caller's contract. If this succeeds, the room holds a value, which nobody has yet.
         unsafe {
-            Self::park_receiver_owing(c, room, patience, at, &mut owed)?;
+            Self::park_receiver_owing::<Place>(c, room, patience, at, &mut owed)?;
             fire_beside(&mut owed, room);
         }
         Ok(())
     }
 
     #[inline(always)]
-    unsafe fn park_receiver_owing(
+    unsafe fn park_receiver_owing<Place>(
         c: Locked<'_, T>,
         room: *mut T,
         patience: Patience,
         at: &'static Location<'static>,
         owed: &mut Ready,
     ) -> Result<(), Refusal> {
-        let plain = &mut Plain::new(Reason::ChanReceive, at);
+        let plain = &mut Plain::<Place>::new(Reason::ChanReceive, at);
         // SAFETY: `plain` stays in this frame until `park` has returned.
         let outcome = unsafe {
             let sg = plain.sudog(room.cast());
@@ -530,7 +549,7 @@ impl<T> Hchan<T> {
         at: &'static Location<'static>,
         owed: &mut Ready,
     ) -> Option<Outcome> {
-        let plain = &mut Plain::new(Reason::ChanReceive, at);
+        let plain = &mut Plain::<Line>::new(Reason::ChanReceive, at);
         // Whoever has no time to wait waits for a value that is being evaluated all the same.
         let patience = if patience.is_over() { Patience::Try } else { patience };
         plain.sg.nonblocking = matches!(patience, Patience::Try);

@@ -31,33 +31,34 @@ const COUNTED: usize = LEN_MAX as usize - 1;
 const VERSION_SHIFT: u32 = 32;
 const VERSIONLESS: u64 = (1 << VERSION_SHIFT) - 1;
 
-/// What the lock protects. What every operation touches comes first: it shares two cache lines with the lock.
+/// What the lock protects, in the order of how often it is touched: what every operation does, what those do that wait or
+/// meet somebody who waits, the rest.
 #[repr(C)]
 pub(super) struct State<T> {
     pub(super) closed: bool,
     /// Somebody is queued, or values have come back: the quick paths are not for this. Kept by [`Locked`], since nothing
     /// else changes it.
     busy: bool,
-    pub(super) buf: Ring<T>,
     /// Slots granted to senders whose value does not exist yet.
     pub(super) reserved: usize,
-    /// Counts hand-offs to receives; orders `returned`.
-    pub(super) handoffs: u64,
-    /// Counts those who queue.
-    arrivals: u64,
+    pub(super) buf: Ring<T>,
     pub(super) recvq: WaitQ,
     pub(super) sendq: WaitQ,
     /// Values that came back.
     pub(super) returned: Returned<T>,
+    /// Counts hand-offs to receives; orders `returned`.
+    pub(super) handoffs: u64,
+    /// Counts those who queue.
+    arrivals: u64,
+    /// The last of those who had to wait, or met somebody who did.
+    pub(super) last_send: Option<LastUse>,
+    pub(super) last_receive: Option<LastUse>,
     pub(super) watchers: WaitQ,
-    litter: Litter<T>,
     /// Receivers that were claimed by a sender without a value; each knows its ticket.
     pub(super) pairs: WaitQ,
     /// Counts pairs.
     tickets: u64,
-    /// The last of those who had to wait, or met somebody who did.
-    pub(super) last_send: Option<LastUse>,
-    pub(super) last_receive: Option<LastUse>,
+    litter: Litter<T>,
 }
 
 /// Who used a channel, and where.

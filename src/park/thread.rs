@@ -6,54 +6,54 @@
 //! channel: where they have paid, there are more; where they have not (an idle worker), next to none.
 
 use super::{Done, Wait, Waiter, Who};
-use crate::primitive::{AtomicU32, Ordering, is_over, pause, thread, time_left};
+use crate::primitive::{AtomicU16, Ordering, is_over, pause, thread, time_left};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// Most looks with a pause between them in one wait: about 3 us.
-const MOST_PAUSES: u32 = 40;
+const MOST_PAUSES: u16 = 40;
 /// Most looks with a yield between them: 20 us if nobody wants the core, time for another thread to be woken up.
-const MOST_YIELDS: u32 = 120;
+const MOST_YIELDS: u16 = 120;
 /// A yield that takes longer has given the core to somebody with work of his own: on a machine with more to do than cores
 /// every further one would cost a time slice, and a sleep none.
 const SLOW_YIELD: Duration = Duration::from_micros(100);
 /// Waits without yields after a slow one.
-const WAITS_WITHOUT: u32 = 500;
+const WAITS_WITHOUT: u16 = 500;
 /// Fewest of either, so that a channel can find out that they pay again. One yield is enough for two threads on one
 /// core, each of which waits for the other.
-const FEWEST: u32 = 3;
+const FEWEST: u16 = 3;
 
 /// Looks ahead, the first after so many pauses, each further one after twice as many: 2 us in all.
 const LOOKS_AHEAD: u32 = 3;
 const SHORTEST_LOOK: u32 = 4;
 /// One that helps counts two, since it spares two threads a sleep, and one that does not takes one off. With less than this there
 /// is one look only, and more than so much is not remembered.
-const ENOUGH_HELP: u32 = 8;
-const MOST_HELP: u32 = 64;
+const ENOUGH_HELP: u16 = 8;
+const MOST_HELP: u16 = 64;
 
 /// How often to look before sleeping, learnt per channel: where pauses pay, where yields do, or that neither does. Hints
 /// only: lost updates do no harm.
 #[derive(Debug)]
 pub(crate) struct Spin {
-    pauses: AtomicU32,
+    pauses: AtomicU16,
     /// Beyond the most: so many waits without any are to come.
-    yields: AtomicU32,
+    yields: AtomicU16,
     /// How often looking ahead has helped, less how often it has not.
-    helped: AtomicU32,
+    helped: AtomicU16,
 }
 
 impl Spin {
     pub(crate) fn new() -> Self {
         Self {
-            pauses: AtomicU32::new(MOST_PAUSES / 2),
-            yields: AtomicU32::new(MOST_YIELDS / 4),
-            helped: AtomicU32::new(ENOUGH_HELP),
+            pauses: AtomicU16::new(MOST_PAUSES / 2),
+            yields: AtomicU16::new(MOST_YIELDS / 4),
+            helped: AtomicU16::new(ENOUGH_HELP),
         }
     }
 
     /// Never look: there is nobody who could end the wait.
     pub(crate) fn none() -> Self {
-        Self { pauses: AtomicU32::new(0), yields: AtomicU32::new(0), helped: AtomicU32::new(0) }
+        Self { pauses: AtomicU16::new(0), yields: AtomicU16::new(0), helped: AtomicU16::new(0) }
     }
 
     /// A thread has found a buffer empty, or full, and looks a little later whether that `is_over`, before it queues. Who fills
@@ -115,13 +115,13 @@ impl Spin {
 }
 
 /// One wait that was not in vain outweighs many that were.
-fn pays(count: &AtomicU32, now: u32, most: u32) {
+fn pays(count: &AtomicU16, now: u16, most: u16) {
     if now != most {
         count.store(most, Ordering::Relaxed);
     }
 }
 
-fn does_not_pay(count: &AtomicU32, now: u32) {
+fn does_not_pay(count: &AtomicU16, now: u16) {
     if now > FEWEST {
         count.store(now - 1, Ordering::Relaxed);
     }

@@ -17,7 +17,8 @@
 //!
 //! **Where goroutines live.** Once started they stay, so they are spread when they start: a worker that has a burst of fresh
 //! work and more residents than another sends half of the surplus there. Always in one piece, for neighbours in a burst talk
-//! to each other.
+//! to each other. Whoever starts one after the other makes no burst: those go to a worker that sleeps while many wait for
+//! their turn here ([`Worker::relief`]).
 
 use super::bridge::Polling;
 use super::current;
@@ -57,6 +58,10 @@ const PATIENT_LOOKS: u32 = 1000;
 /// Looks at the inbox before sleeping, of a worker to which a goroutine has come that way since it last slept: some 20 us.
 /// That is what waking it costs.
 const MAIL_LOOKS: u32 = 250;
+/// So many goroutines that wait for their turn are too many, if another worker sleeps.
+const BACKLOG: usize = 8;
+/// Closures between which there are fewer turns are a burst, which is shared when it runs.
+const TURNS_PER_BURST: u32 = 32;
 /// By so many residents workers may differ before a burst is shared.
 const SLACK: usize = 4;
 
@@ -134,6 +139,10 @@ pub(super) struct Worker {
     chain: Cell<u32>,
     /// The turn in which it last looked at fresh work first.
     fresh_turn: Cell<u32>,
+    /// The turn in which a closure was last made here.
+    pushed: Cell<u32>,
+    /// Who gets the closures that are made here.
+    relieved_by: Cell<Option<&'static Remote>>,
     /// How often goroutines may still hop before its loop has its turn.
     pub(super) hops: Cell<u32>,
     /// When the running goroutine was first seen to do much without waiting.
@@ -169,6 +178,8 @@ impl Worker {
             residents: RefCell::default(),
             chain: Cell::new(0),
             fresh_turn: Cell::new(0),
+            pushed: Cell::new(0),
+            relieved_by: Cell::new(None),
             hops: Cell::new(0),
             slice: Cell::new(None),
             yielded: Cell::new(false),
@@ -235,6 +246,11 @@ impl Worker {
 
     /// Work of any kind, made on this worker. One piece is what this worker does next; more are work for others.
     pub(super) fn push(&self, work: Work) {
+        if matches!(work, Work::Fresh(_)) && self.shared.workers().len() > 1 {
+            if let Some(other) = self.relief() {
+                return self.send(other, [work]);
+            }
+        }
         self.fresh.push(work);
         if self.shared.workers().len() == 1 {
             // The only one there is, and awake.
@@ -243,6 +259,27 @@ impl Worker {
         } else {
             self.shared.monitor.begin();
         }
+    }
+
+    /// Who gets the next closure instead of this worker: while many wait for their turn here, one that sleeps and has half as many
+    /// residents at most; and from then on the same one, until it has twice as many. So whoever starts one goroutine after the
+    /// other has them in few pieces, for neighbours talk to each other.
+    fn relief(&self) -> Option<&'static Remote> {
+        let (turn, mine) = (self.remote.turn(), self.residents.borrow().len());
+        let is_burst = turn.wrapping_sub(self.pushed.replace(turn)) < TURNS_PER_BURST;
+        if let Some(other) = self.relieved_by.get() {
+            let is_enough = self.ready.borrow().is_empty() && !other.is_asleep();
+            if other.load() < 2 * mine && !is_enough {
+                return Some(other);
+            }
+            self.relieved_by.set(None);
+        }
+        if is_burst || self.ready.borrow().len() < BACKLOG {
+            return None;
+        }
+        let sleeper = self.shared.others(self.remote).find(|other| other.is_asleep() && 2 * other.load() <= mine);
+        self.relieved_by.set(sleeper);
+        sleeper
     }
 
     /// For the worker `home`, if others do not take it before. One that is not of this runtime, any more, gets nothing.

@@ -26,6 +26,8 @@ func latency(s spec) {
 			latencies = stream(n, s.cap, 1, pause)
 		case "loaded":
 			latencies = stream(n, s.cap, width, 0)
+		case "remote":
+			latencies = remote(n, s.cap)
 		default:
 			fatal("no such pace: " + s.what)
 		}
@@ -90,6 +92,26 @@ func stream(n, room, width int, pause time.Duration) []time.Duration {
 		all = append(all, <-received...)
 	}
 	return all
+}
+
+// The sender keeps its P busy, so that the receiver has to run on another one.
+func remote(n, room int) []time.Duration {
+	ch := make(chan time.Duration, room)
+	received := make(chan []time.Duration)
+	go func() {
+		latencies := make([]time.Duration, 0, n)
+		for range n {
+			sent := <-ch
+			latencies = append(latencies, stamp()-sent)
+		}
+		received <- latencies
+	}()
+	for range n {
+		for start := time.Now(); time.Since(start) < pause; {
+		}
+		ch <- stamp()
+	}
+	return <-received
 }
 
 // percentile is the value below which that part of the sorted samples lies.

@@ -23,7 +23,7 @@ const fn group(name: &'static str, title: &'static str, mode: Mode) -> Group {
     Group { name, title, mode }
 }
 
-pub const GROUPS: [Group; 11] = [
+pub const GROUPS: [Group; 12] = [
     group("threads", "Part 1: threads that block", Mode::Throughput),
     group("tasks-mt", "Part 2: async tasks, tokio with 2 workers (Go: 2 Ps)", Mode::Throughput),
     group("tasks-ct", "Part 2: async tasks, tokio current_thread (Go: 1 P)", Mode::Throughput),
@@ -32,6 +32,7 @@ pub const GROUPS: [Group; 11] = [
     group("limits", "Physical limits", Mode::Throughput),
     group("latency", "Latency of a hand-off between threads (Go: goroutines)", Mode::Latency),
     group("latency-mt", "Latency of a hand-off between async tasks, tokio with 2 workers", Mode::Latency),
+    group("latency-go", "Latency of a hand-off between goroutines, 2 workers", Mode::Latency),
     group("memory", "Memory, handles of threads", Mode::Memory),
     group("memory-async", "Memory, handles of async tasks", Mode::Memory),
     group("timers", "How late a timer is received (physical: thread::sleep)", Mode::Timers),
@@ -233,12 +234,22 @@ pub enum Pace {
     Paced,
     /// Nobody waits for long: `mpmc` at full speed.
     Loaded,
+    /// The receiver sleeps, and its sender keeps a worker busy: one message after computing for 100 µs. Goroutines only.
+    Remote,
 }
 
 impl Pace {
     pub fn name(self) -> String {
         format!("{self:?}").to_lowercase()
     }
+}
+
+/// Between whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hands {
+    Threads,
+    Tasks,
+    Goroutines,
 }
 
 /// How a timer is waited for.
@@ -287,7 +298,7 @@ pub enum Work {
     Latency {
         pace: Pace,
         room: Room,
-        tasks: bool,
+        hands: Hands,
     },
     Memory {
         holding: Holding,
@@ -397,7 +408,7 @@ fn limits() -> Vec<Scenario> {
 
 fn latency() -> Vec<Scenario> {
     let mut all = Vec::new();
-    for (group, prefix, tasks) in [("latency", "", false), ("latency-mt", "mt.", true)] {
+    for (group, prefix, hands) in [("latency", "", Hands::Threads), ("latency-mt", "mt.", Hands::Tasks)] {
         for pace in [Pace::Handoff, Pace::Paced, Pace::Loaded] {
             for room in [Room::Bounded(0), Room::Bounded(1), Room::Bounded(128), Room::Unbounded] {
                 // Under load an unbounded channel would only show how far its senders are ahead.
@@ -406,8 +417,18 @@ fn latency() -> Vec<Scenario> {
                 }
                 let quick = matches!(room, Room::Bounded(0 | 128));
                 let name = format!("{prefix}{}_{}", room.name(), pace.name());
-                all.push(scenario(group, name, Work::Latency { pace, room, tasks }, quick));
+                all.push(scenario(group, name, Work::Latency { pace, room, hands }, quick));
             }
+        }
+    }
+    for pace in [Pace::Handoff, Pace::Paced, Pace::Loaded, Pace::Remote] {
+        for room in [Room::Bounded(0), Room::Bounded(100)] {
+            // Not every runtime has a channel with room that many may receive from.
+            if pace == Pace::Loaded && room != Room::Bounded(0) {
+                continue;
+            }
+            let work = Work::Latency { pace, room, hands: Hands::Goroutines };
+            all.push(scenario("latency-go", format!("go.{}_{}", room.name(), pace.name()), work, true));
         }
     }
     all

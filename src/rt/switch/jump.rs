@@ -13,7 +13,7 @@ use std::cell::Cell;
 use std::{process, ptr};
 
 /// Cache lines on top of a stack that a goroutine comes back to from a `recv`: its frame, and those of who waits for it.
-const PREFETCHED: usize = 6;
+const PREFETCHED: usize = 8;
 
 /// What lies on a stack that has stopped: where to go on, and registers.
 type Word = *const ();

@@ -15,7 +15,7 @@ mod tokio_mpsc;
 mod tokio_rt;
 
 use crate::measure::Metrics;
-use crate::scenario::{Family, Holding, Job, Link, Pace, Room, Wait, Work};
+use crate::scenario::{Family, Hands, Holding, Job, Link, Pace, Room, Wait, Work};
 use crate::work::{goroutines, growth, latency, limits, memory, tasks, threads as blocking, timers};
 use std::time::Duration;
 
@@ -36,6 +36,7 @@ pub struct Impl {
     growth: [Option<Growing>; Family::ALL.len()],
     latency: Option<fn(Pace, Room, Duration) -> Ran>,
     latency_tasks: Option<fn(Pace, Room, Duration) -> Ran>,
+    latency_goroutines: Option<fn(Pace, Room, Duration) -> Ran>,
     memory: Option<fn(Holding, Room, bool) -> Ran>,
     memory_tasks: Option<fn(Holding, Room, bool) -> Ran>,
     timers: Option<fn(Wait, Duration, Duration) -> Ran>,
@@ -53,6 +54,7 @@ impl Impl {
             growth: [None; Family::ALL.len()],
             latency: None,
             latency_tasks: None,
+            latency_goroutines: None,
             memory: None,
             memory_tasks: None,
             timers: None,
@@ -89,7 +91,8 @@ impl Impl {
     const fn goroutines<G: crate::kinds::Goroutines>(self) -> Self {
         let column =
             self.grows(Family::Goroutines, growth::goroutines_cell::<G>).grows(Family::Ring, growth::ring_cell::<G>);
-        Impl { goroutines: Some(goroutines::cell::<G>), ..column }
+        let (goroutines, latency) = (Some(goroutines::cell::<G> as _), Some(latency::goroutines_cell::<G> as _));
+        Impl { goroutines, latency_goroutines: latency, ..column }
     }
 
     const fn grows(mut self, family: Family, cell: Growing) -> Self {
@@ -106,9 +109,17 @@ impl Impl {
             Work::Goroutines(..) => self.goroutines.is_some(),
             Work::Growth(family, _) => self.growth[family as usize].is_some(),
             Work::Limit(_) => self.limits.is_some(),
-            Work::Latency { tasks, .. } => (if tasks { self.latency_tasks } else { self.latency }).is_some(),
+            Work::Latency { hands, .. } => self.latency(hands).is_some(),
             Work::Memory { tasks, .. } => (if tasks { self.memory_tasks } else { self.memory }).is_some(),
             Work::Timer(..) => self.timers.is_some(),
+        }
+    }
+
+    fn latency(&self, hands: Hands) -> Option<fn(Pace, Room, Duration) -> Ran> {
+        match hands {
+            Hands::Threads => self.latency,
+            Hands::Tasks => self.latency_tasks,
+            Hands::Goroutines => self.latency_goroutines,
         }
     }
 
@@ -121,8 +132,7 @@ impl Impl {
             Work::Goroutines(job, workers) => self.goroutines?(job, workers, target),
             Work::Growth(family, n) => self.growth[family as usize]?(n, target),
             Work::Limit(name) => self.limits?(name, target),
-            Work::Latency { pace, room, tasks: false } => self.latency?(pace, room, target),
-            Work::Latency { pace, room, tasks: true } => self.latency_tasks?(pace, room, target),
+            Work::Latency { pace, room, hands } => self.latency(hands)?(pace, room, target),
             Work::Memory { holding, room, large, tasks: false } => self.memory?(holding, room, large),
             Work::Memory { holding, room, large, tasks: true } => self.memory_tasks?(holding, room, large),
             Work::Timer(wait, time) => self.timers?(wait, time, target),

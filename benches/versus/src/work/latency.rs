@@ -1,11 +1,12 @@
 //! Latency of a hand-off: from just before `send` to just after the receive that got the message; and what a million
 //! messages cost in CPU time.
 
-use crate::kinds::{AsyncRx, AsyncTx, AsyncUse, BlockingRx, BlockingTx, BlockingUse, Tasks, Threads};
+use crate::kinds::{AsyncRx, AsyncTx, AsyncUse, BlockingRx, BlockingTx, BlockingUse, Chan, Goroutines, Tasks, Threads};
 use crate::measure::{Metrics, calibrated, cpu_time, now_ns, percentile};
 use crate::scenario::{Pace, Room};
 use crate::work::tasks::runtime;
 use std::marker::PhantomData;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
@@ -39,6 +40,20 @@ pub fn tasks_cell<L: Tasks>(pace: Pace, room: Room, target: Duration) -> Option<
             Pace::Handoff => L::open(cap, 1, 1, TaskThere { n, room, runtime, lib: PhantomData::<L> })?,
             _ => L::open(cap, width(pace), width(pace), TaskStream { n, pace, runtime }),
         }
+    })
+}
+
+pub fn goroutines_cell<G: Goroutines>(pace: Pace, room: Room, target: Duration) -> Option<Metrics> {
+    let Room::Bounded(cap) = room else { return None };
+    if cap == 0 && <G::Tight as Chan>::LEAST != Some(0) {
+        return None;
+    }
+    measure(target, |n| match pace {
+        Pace::Loaded => G::run(2, crowd::<G>(n, cap)),
+        Pace::Handoff if cap == 0 => G::run(2, echo::<G, G::Tight>(n, cap)),
+        Pace::Handoff => G::run(2, echo::<G, G::Roomy>(n, cap)),
+        _ if cap == 0 => G::run(2, one_way::<G, G::Tight>(n, cap, pace)),
+        _ => G::run(2, one_way::<G, G::Roomy>(n, cap, pace)),
     })
 }
 
@@ -242,4 +257,89 @@ impl AsyncUse<usize> for TaskStream<'_> {
         let latencies = tasks.into_iter().flat_map(|task| runtime.block_on(task).unwrap()).collect();
         (start.elapsed(), latencies)
     }
+}
+
+// ---- Goroutines ----
+
+/// What several of them have measured.
+type Latencies = Arc<Mutex<Vec<usize>>>;
+
+fn collected(latencies: &Latencies) -> Vec<usize> {
+    std::mem::take(&mut latencies.lock().unwrap())
+}
+
+/// Receives `n` messages, and says how long they took.
+async fn receive<R: AsyncRx<usize>>(mut rx: R, n: usize, latencies: Latencies) {
+    let mut seen = Vec::with_capacity(n);
+    for _ in 0..n {
+        seen.push(since(rx.recv().await.unwrap()));
+    }
+    latencies.lock().unwrap().append(&mut seen);
+}
+
+async fn echo<G: Goroutines, C: Chan>(n: usize, cap: usize) -> Option<Run> {
+    let (mut tx, mut rx) = C::new(cap)?;
+    let (mut tx_back, mut rx_back) = C::new(cap)?;
+    let latencies = Latencies::default();
+    let start = Instant::now();
+    let there = latencies.clone();
+    let echo = G::go(async move {
+        let mut seen = Vec::with_capacity(n);
+        for _ in 0..n / 2 {
+            seen.push(since(rx.recv().await.unwrap()));
+            assert!(tx_back.send(now_ns()).await);
+        }
+        there.lock().unwrap().append(&mut seen);
+    });
+    let mut seen = Vec::with_capacity(n);
+    for _ in 0..n / 2 {
+        assert!(tx.send(now_ns()).await);
+        seen.push(since(rx_back.recv().await.unwrap()));
+    }
+    echo.await;
+    seen.append(&mut collected(&latencies));
+    Some((start.elapsed(), seen))
+}
+
+async fn one_way<G: Goroutines, C: Chan>(n: usize, cap: usize, pace: Pace) -> Option<Run> {
+    let (mut tx, rx) = C::new(cap)?;
+    let latencies = Latencies::default();
+    let start = Instant::now();
+    let receiver = G::go(receive(rx, n, latencies.clone()));
+    for _ in 0..n {
+        match pace {
+            Pace::Paced => G::sleep(PAUSE).await,
+            _ => compute(PAUSE),
+        }
+        assert!(tx.send(now_ns()).await);
+    }
+    receiver.await;
+    Some((start.elapsed(), collected(&latencies)))
+}
+
+fn compute(time: Duration) {
+    let start = Instant::now();
+    while start.elapsed() < time {
+        std::hint::spin_loop();
+    }
+}
+
+async fn crowd<G: Goroutines>(n: usize, cap: usize) -> Option<Run> {
+    let (tx, rx) = <G::Shared as Chan>::new(cap)?;
+    let latencies = Latencies::default();
+    let (share, start) = (n / CROWD, Instant::now());
+    let mut all = Vec::with_capacity(CROWD);
+    for _ in 0..CROWD {
+        let mut tx = tx.clone();
+        drop(G::go(async move {
+            for _ in 0..share {
+                assert!(tx.send(now_ns()).await);
+            }
+        }));
+        all.push(G::go(receive(rx.clone(), share, latencies.clone())));
+    }
+    for receiver in all {
+        receiver.await;
+    }
+    Some((start.elapsed(), collected(&latencies)))
 }
