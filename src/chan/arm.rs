@@ -7,7 +7,7 @@
 //! a sending arm, whose value does not exist yet, has got a promise (see `handshake.rs`).
 
 use super::handshake::Promised;
-use super::hchan::{Hchan, LARGE_BUFFER};
+use super::hchan::{Hchan, WORTH_A_LOOK};
 use super::section::{Batch, CLOSED, Ended, Locked, READABLE, RecvNow, WRITABLE};
 use super::timer::Timer;
 use super::waitq::{List, Sudog};
@@ -139,8 +139,8 @@ pub(crate) trait Selectable {
 
     fn spin(&self) -> &Spin;
 
-    /// Does it pay a thread to [look ahead](Spin::look_ahead) here?
-    fn pays_to_look_ahead(&self) -> bool;
+    /// Does it pay a thread that selects to [look ahead](Spin::look_ahead) here?
+    fn pays_to_look_ahead(&self, dir: Dir) -> bool;
 
     fn register(&self);
 }
@@ -330,8 +330,9 @@ impl<T> Selectable for Hchan<T> {
         &self.spin
     }
 
-    fn pays_to_look_ahead(&self) -> bool {
-        self.cap >= LARGE_BUFFER
+    fn pays_to_look_ahead(&self, dir: Dir) -> bool {
+        // A sender that queues is met by who holds all of its channels.
+        self.cap >= WORTH_A_LOOK || dir == Dir::Send && self.cap > 0
     }
 
     fn register(&self) {

@@ -46,7 +46,9 @@ use std::time::{Duration, Instant};
 pub(crate) const UNBOUNDED: usize = usize::MAX;
 
 /// In a buffer from this capacity on, so much happens while a thread looks ahead that it pays.
-pub(super) const LARGE_BUFFER: usize = 16;
+pub(super) const WORTH_A_LOOK: usize = 4;
+/// And from this one on, values are seldom handed over.
+const LARGE_BUFFER: usize = 16;
 
 /// How long an operation may wait.
 #[derive(Clone, Copy, Debug)]
@@ -254,13 +256,7 @@ impl<T> Hchan<T> {
         // From here, since what lies on the stack of a goroutine that waits is loaded when it goes on: no frame between.
         if !matches!(patience, Patience::Try) && c.send_must_wait() {
             // SAFETY: the caller's contract.
-            return unsafe {
-                if park::in_goroutine() {
-                    Self::park_sender::<()>(c, elem, patience, at)
-                } else {
-                    Self::park_sender::<Line>(c, elem, patience, at)
-                }
-            };
+            return unsafe { Self::park_sender(c, elem, patience, at) };
         }
         // SAFETY: the caller's contract.
         unsafe { Self::chansend_locked(c, elem, patience, at) }
@@ -269,7 +265,7 @@ impl<T> Hchan<T> {
     /// What is asked for is not there now; where there is a buffer, it may be in a moment, and more of it.
     #[inline]
     fn look_ahead(&self, asked: u64) {
-        if self.cap >= LARGE_BUFFER {
+        if self.cap >= WORTH_A_LOOK {
             self.spin.look_ahead(|| self.word() & (asked | CLOSED) != 0);
         }
     }
@@ -354,8 +350,27 @@ impl<T> Hchan<T> {
     }
 
     /// Waits for a receiver, or for a slot. As [`chansend_locked`](Self::chansend_locked).
+    ///
+    /// Out of line, and with no frame of its own.
     #[inline(never)]
-    unsafe fn park_sender<Place>(
+    unsafe fn park_sender(
+        c: Locked<'_, T>,
+        elem: *mut T,
+        patience: Patience,
+        at: &'static Location<'static>,
+    ) -> Result<(), Refusal> {
+        // SAFETY: the caller's contract.
+        unsafe {
+            if park::in_goroutine() {
+                Self::park_sender_in::<()>(c, elem, patience, at)
+            } else {
+                Self::park_sender_in::<Line>(c, elem, patience, at)
+            }
+        }
+    }
+
+    #[inline(never)]
+    unsafe fn park_sender_in<Place>(
         c: Locked<'_, T>,
         elem: *mut T,
         patience: Patience,
@@ -431,13 +446,7 @@ impl<T> Hchan<T> {
         let c = Locked::of(self, state);
         if !matches!(patience, Patience::Try) && c.recv_must_wait() {
             // SAFETY: the caller's contract.
-            return unsafe {
-                if park::in_goroutine() {
-                    Self::park_receiver::<()>(c, room, patience, at)
-                } else {
-                    Self::park_receiver::<Line>(c, room, patience, at)
-                }
-            };
+            return unsafe { Self::park_receiver(c, room, patience, at) };
         }
         // SAFETY: the caller's contract.
         unsafe { Self::chanrecv_locked(c, room, patience, at) }
@@ -502,9 +511,26 @@ impl<T> Hchan<T> {
         }
     }
 
-    /// Waits for a value. As [`chanrecv_locked`](Self::chanrecv_locked).
+    /// Waits for a value. As [`chanrecv_locked`](Self::chanrecv_locked), and [`park_sender`](Self::park_sender).
     #[inline(never)]
-    unsafe fn park_receiver<Place>(
+    unsafe fn park_receiver(
+        c: Locked<'_, T>,
+        room: *mut T,
+        patience: Patience,
+        at: &'static Location<'static>,
+    ) -> Result<(), Refusal> {
+        // SAFETY: the caller's contract.
+        unsafe {
+            if park::in_goroutine() {
+                Self::park_receiver_in::<()>(c, room, patience, at)
+            } else {
+                Self::park_receiver_in::<Line>(c, room, patience, at)
+            }
+        }
+    }
+
+    #[inline(never)]
+    unsafe fn park_receiver_in<Place>(
         c: Locked<'_, T>,
         room: *mut T,
         patience: Patience,

@@ -307,7 +307,8 @@ impl<'c> Selectgo<'c> {
     /// Nothing is possible now; where there are buffers, something may be in a moment. True if it seems to be.
     fn look_ahead(&self) -> bool {
         let is_ready = |case: &Case<'_>| case.target.as_chan().is_some_and(|chan| chan.is_ready(case.dir));
-        let Some(chan) = self.chans().find(|chan| chan.pays_to_look_ahead()) else { return false };
+        let mut chans = self.cases.iter().filter_map(|case| Some((case.target.as_chan()?, case.dir)));
+        let Some((chan, _)) = chans.find(|(chan, dir)| chan.pays_to_look_ahead(*dir)) else { return false };
         chan.spin().look_ahead(|| self.cases.iter().any(is_ready))
     }
 
