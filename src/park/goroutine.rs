@@ -11,6 +11,7 @@
 
 #![cfg_attr(not(feature = "rt"), allow(dead_code))]
 
+use super::clock::now;
 use super::{Done, Wait};
 use std::cell::Cell;
 use std::ptr::NonNull;
@@ -125,6 +126,9 @@ struct Running {
     /// What is left of its budget. Nobody counts a plain thread's.
     #[cfg(feature = "rt")]
     left: Cell<u32>,
+    /// What the clock of `clock.rs` said when the scheduler last looked; 0 if it never has.
+    #[cfg(feature = "rt")]
+    time: Cell<u64>,
 }
 
 thread_local! {
@@ -136,6 +140,8 @@ thread_local! {
             g: Cell::new(NonNull::dangling()),
             #[cfg(feature = "rt")]
             left: Cell::new(u32::MAX),
+            #[cfg(feature = "rt")]
+            time: Cell::new(0),
         }
     };
 }
@@ -169,6 +175,22 @@ pub(crate) fn set_goroutine(g: NonNull<()>) {
         running.left.set(BUDGET);
         running.g.set(g);
     });
+}
+
+/// The scheduler looks at the clock, for its goroutines: once in a while, and when it has slept.
+#[cfg(feature = "rt")]
+pub(crate) fn look_at_clock() {
+    RUNNING.with(|running| running.time.set(now()));
+}
+
+/// When a goroutine falls asleep: what its scheduler has last seen, for a look is as dear as a switch.
+#[inline(always)]
+pub(super) fn time() -> u64 {
+    #[cfg(feature = "rt")]
+    if let seen @ 1.. = RUNNING.with(|running| running.time.get()) {
+        return seen;
+    }
+    now()
 }
 
 /// An operation that may wait begins. Goroutines are not preempted: one that never has to wait lets others run once in a

@@ -24,7 +24,7 @@ mod who;
 pub(crate) use alarm::Alarm;
 pub(crate) use goroutine::Goroutine;
 #[cfg(feature = "rt")]
-pub(crate) use goroutine::{Resumed, Scheduler, Spare, scheduler, set_goroutine, set_scheduler};
+pub(crate) use goroutine::{Resumed, Scheduler, Spare, look_at_clock, scheduler, set_goroutine, set_scheduler};
 pub(crate) use goroutine::{in_goroutine, spend};
 pub(crate) use thread::Spin;
 pub use who::Kind;
@@ -393,7 +393,7 @@ impl Wait {
     #[inline(always)]
     pub(crate) fn begin_of_caller(&mut self) {
         if let Some(scheduler) = goroutine::scheduler().filter(|scheduler| !scheduler.polling) {
-            self.begin_asleep(Waiter::Goroutine(Goroutine::running(scheduler)));
+            self.begin_asleep(Waiter::Goroutine(Goroutine::running(scheduler)), goroutine::time());
             self.owed.set(true);
         }
     }
@@ -417,14 +417,14 @@ impl Wait {
     #[cfg(test)]
     pub(crate) fn asleep(reason: Reason, location: &'static Location<'static>, waiter: Waiter) -> Self {
         let mut this = Self::new(reason, location);
-        this.begin_asleep(waiter);
+        this.begin_asleep(waiter, now());
         this
     }
 
     /// Before the wait is queued: its owner, who has nothing to do but wait, sleeps from the start.
     #[inline(always)]
-    fn begin_asleep(&mut self, waiter: Waiter) {
-        self.asleep_since.store(now(), Ordering::Relaxed);
+    fn begin_asleep(&mut self, waiter: Waiter, since: u64) {
+        self.asleep_since.store(since, Ordering::Relaxed);
         // SAFETY: nobody but the owner knows the wait.
         self.waiter.with_mut(|cell| unsafe { (*cell).write(waiter) });
         // Who ends the wait learns of it by the channel's lock.

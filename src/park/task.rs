@@ -21,7 +21,7 @@ impl Wait {
         let waker = waker.clone();
         // SAFETY: not queued.
         drop(unsafe { self.take_waiter() });
-        self.begin_asleep(Waiter::Task(waker));
+        self.begin_asleep(Waiter::Task(waker), now());
     }
 
     /// gopark of a task that is queued. `Some` if the wait has ended meanwhile; then nobody will wake it.

@@ -30,7 +30,7 @@ use super::runtime::{Shared, until_known};
 use super::stack::{Stack, StackError, Stacks};
 use super::switch::{Context, Outside, forget_registers};
 use super::task;
-use crate::park::{Resumed, set_goroutine, set_scheduler};
+use crate::park::{Resumed, look_at_clock, set_goroutine, set_scheduler};
 use crate::primitive::pause;
 use parking::Parker;
 use smallvec::SmallVec;
@@ -198,6 +198,7 @@ impl Worker {
 
     fn schedule(&self) {
         current::set_worker(self);
+        look_at_clock();
         while !(self.shared.is_shut_down() && self.has_ended()) {
             match self.find_runnable() {
                 Found::G(g) => self.execute(g),
@@ -329,6 +330,7 @@ impl Worker {
         let turn = self.remote.next_turn();
         self.hops.set(TURNS_PER_CLOCK - 1 - turn % TURNS_PER_CLOCK);
         if turn % TURNS_PER_CLOCK == 0 {
+            look_at_clock();
             self.run_timers();
         }
         if self.remote.has_mail() {
@@ -735,6 +737,7 @@ impl Worker {
         self.woken.set(true);
         self.remote.wake_up();
         shared.end_sleep();
+        look_at_clock();
         if next_timer.is_some() {
             self.run_timers();
         }
