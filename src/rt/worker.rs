@@ -269,7 +269,7 @@ impl Worker {
         let (turn, mine) = (self.remote.turn(), self.residents.borrow().len());
         let is_burst = turn.wrapping_sub(self.pushed.replace(turn)) < TURNS_PER_BURST;
         if let Some(other) = self.relieved_by.get() {
-            let is_enough = self.ready.borrow().is_empty() && !other.is_asleep();
+            let is_enough = self.ready.borrow().is_empty() && !other.is_asleep() || other.is_lost();
             if other.load() < 2 * mine && !is_enough {
                 return Some(other);
             }
