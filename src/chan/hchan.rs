@@ -369,6 +369,7 @@ impl<T> Hchan<T> {
         }
     }
 
+    /// The same, with the wait in a place that is as it should be for who waits: see [`Plain`].
     #[inline(never)]
     unsafe fn park_sender_in<Place>(
         c: Locked<'_, T>,
@@ -529,6 +530,7 @@ impl<T> Hchan<T> {
         }
     }
 
+    /// The same, with the wait in a place that is as it should be for who waits: see [`Plain`].
     #[inline(never)]
     unsafe fn park_receiver_in<Place>(
         c: Locked<'_, T>,

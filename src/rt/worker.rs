@@ -141,7 +141,7 @@ pub(super) struct Worker {
     fresh_turn: Cell<u32>,
     /// The turn in which a closure was last made here.
     pushed: Cell<u32>,
-    /// Who gets the closures that are made here.
+    /// Who gets the closures that are made here, until it has enough ([`relief`](Self::relief)).
     relieved_by: Cell<Option<&'static Remote>>,
     /// How often goroutines may still hop before its loop has its turn.
     pub(super) hops: Cell<u32>,
@@ -263,8 +263,8 @@ impl Worker {
     }
 
     /// Who gets the next closure instead of this worker: while many wait for their turn here, one that sleeps and has half as many
-    /// residents at most; and from then on the same one, until it has twice as many. So whoever starts one goroutine after the
-    /// other has them in few pieces, for neighbours talk to each other.
+    /// residents at most; and from then on the same one, until it has twice as many, or is busy while nobody waits here any more, or
+    /// is lost. So whoever starts one goroutine after the other has them in few pieces, for neighbours talk to each other.
     fn relief(&self) -> Option<&'static Remote> {
         let (turn, mine) = (self.remote.turn(), self.residents.borrow().len());
         let is_burst = turn.wrapping_sub(self.pushed.replace(turn)) < TURNS_PER_BURST;

@@ -78,14 +78,7 @@ func stream(n, room, width int, pause time.Duration) []time.Duration {
 				ch <- stamp()
 			}
 		}()
-		go func() {
-			latencies := make([]time.Duration, 0, share)
-			for range share {
-				sent := <-ch
-				latencies = append(latencies, stamp()-sent)
-			}
-			received <- latencies
-		}()
+		go func() { received <- receive(ch, share) }()
 	}
 	var all []time.Duration
 	for range width {
@@ -94,18 +87,21 @@ func stream(n, room, width int, pause time.Duration) []time.Duration {
 	return all
 }
 
+// receive tells how long each of n messages was on its way.
+func receive(ch <-chan time.Duration, n int) []time.Duration {
+	latencies := make([]time.Duration, 0, n)
+	for range n {
+		sent := <-ch
+		latencies = append(latencies, stamp()-sent)
+	}
+	return latencies
+}
+
 // The sender keeps its P busy, so that the receiver has to run on another one.
 func remote(n, room int) []time.Duration {
 	ch := make(chan time.Duration, room)
 	received := make(chan []time.Duration)
-	go func() {
-		latencies := make([]time.Duration, 0, n)
-		for range n {
-			sent := <-ch
-			latencies = append(latencies, stamp()-sent)
-		}
-		received <- latencies
-	}()
+	go func() { received <- receive(ch, n) }()
 	for range n {
 		for start := time.Now(); time.Since(start) < pause; {
 		}

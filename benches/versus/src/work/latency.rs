@@ -160,23 +160,12 @@ impl<S: AsyncTx<usize>, R: AsyncRx<usize>> AsyncUse<usize> for TaskBack<'_, S, R
     type Out = Run;
 
     fn run<S2: AsyncTx<usize>, R2: AsyncRx<usize>>(self, senders: Vec<S2>, receivers: Vec<R2>) -> Run {
-        let TaskBack { n, runtime, mut tx, mut rx } = self;
-        let (mut tx_back, mut rx_back) = (only(senders), only(receivers));
+        let TaskBack { n, runtime, tx, rx } = self;
+        let (tx_back, rx_back) = (only(senders), only(receivers));
         let start = Instant::now();
-        let echo = runtime.spawn(async move {
-            let mut latencies = Vec::with_capacity(n);
-            for _ in 0..n / 2 {
-                latencies.push(since(rx.recv().await.unwrap()));
-                assert!(tx_back.send(now_ns()).await);
-            }
-            latencies
-        });
+        let echo = runtime.spawn(pong(rx, tx_back, n / 2));
         let ping = runtime.spawn(async move {
-            let mut latencies = Vec::with_capacity(n);
-            for _ in 0..n / 2 {
-                assert!(tx.send(now_ns()).await);
-                latencies.push(since(rx_back.recv().await.unwrap()));
-            }
+            let mut latencies = ping(tx, rx_back, n / 2).await;
             latencies.append(&mut echo.await.unwrap());
             latencies
         });
@@ -187,6 +176,26 @@ impl<S: AsyncTx<usize>, R: AsyncRx<usize>> AsyncUse<usize> for TaskBack<'_, S, R
 
 fn only<T>(ends: Vec<T>) -> T {
     ends.into_iter().next().expect("a channel has ends")
+}
+
+/// Sends a stamp, and waits for the one that comes back.
+async fn ping(mut tx: impl AsyncTx<usize>, mut rx: impl AsyncRx<usize>, n: usize) -> Vec<usize> {
+    let mut latencies = Vec::with_capacity(2 * n);
+    for _ in 0..n {
+        assert!(tx.send(now_ns()).await);
+        latencies.push(since(rx.recv().await.unwrap()));
+    }
+    latencies
+}
+
+/// The other side.
+async fn pong(mut rx: impl AsyncRx<usize>, mut tx: impl AsyncTx<usize>, n: usize) -> Vec<usize> {
+    let mut latencies = Vec::with_capacity(n);
+    for _ in 0..n {
+        latencies.push(since(rx.recv().await.unwrap()));
+        assert!(tx.send(now_ns()).await);
+    }
+    latencies
 }
 
 // ---- One way: paced, or as fast as it goes ----
@@ -246,17 +255,18 @@ impl AsyncUse<usize> for TaskStream<'_> {
             };
             runtime.spawn(task);
         }
-        let receive = |mut rx: R| async move {
-            let mut latencies = Vec::with_capacity(share);
-            for _ in 0..share {
-                latencies.push(since(rx.recv().await.unwrap()));
-            }
-            latencies
-        };
-        let tasks: Vec<_> = receivers.into_iter().map(|rx| runtime.spawn(receive(rx))).collect();
+        let tasks: Vec<_> = receivers.into_iter().map(|rx| runtime.spawn(receive(rx, share))).collect();
         let latencies = tasks.into_iter().flat_map(|task| runtime.block_on(task).unwrap()).collect();
         (start.elapsed(), latencies)
     }
+}
+
+async fn receive(mut rx: impl AsyncRx<usize>, n: usize) -> Vec<usize> {
+    let mut latencies = Vec::with_capacity(n);
+    for _ in 0..n {
+        latencies.push(since(rx.recv().await.unwrap()));
+    }
+    latencies
 }
 
 // ---- Goroutines ----
@@ -264,48 +274,39 @@ impl AsyncUse<usize> for TaskStream<'_> {
 /// What several of them have measured.
 type Latencies = Arc<Mutex<Vec<usize>>>;
 
-fn collected(latencies: &Latencies) -> Vec<usize> {
-    std::mem::take(&mut latencies.lock().unwrap())
+/// A goroutine that measures.
+fn measuring<G: Goroutines>(
+    work: impl Future<Output = Vec<usize>> + Send + 'static,
+    all: &Latencies,
+) -> impl Future<Output = ()> + Send + 'static {
+    let all = all.clone();
+    G::go(async move {
+        let mut latencies = work.await;
+        all.lock().unwrap().append(&mut latencies);
+    })
 }
 
-/// Receives `n` messages, and says how long they took.
-async fn receive<R: AsyncRx<usize>>(mut rx: R, n: usize, latencies: Latencies) {
-    let mut seen = Vec::with_capacity(n);
-    for _ in 0..n {
-        seen.push(since(rx.recv().await.unwrap()));
-    }
-    latencies.lock().unwrap().append(&mut seen);
+fn collected(all: &Latencies) -> Vec<usize> {
+    std::mem::take(&mut all.lock().unwrap())
 }
 
 async fn echo<G: Goroutines, C: Chan>(n: usize, cap: usize) -> Option<Run> {
-    let (mut tx, mut rx) = C::new(cap)?;
-    let (mut tx_back, mut rx_back) = C::new(cap)?;
-    let latencies = Latencies::default();
+    let (tx, rx) = C::new(cap)?;
+    let (tx_back, rx_back) = C::new(cap)?;
+    let all = Latencies::default();
     let start = Instant::now();
-    let there = latencies.clone();
-    let echo = G::go(async move {
-        let mut seen = Vec::with_capacity(n);
-        for _ in 0..n / 2 {
-            seen.push(since(rx.recv().await.unwrap()));
-            assert!(tx_back.send(now_ns()).await);
-        }
-        there.lock().unwrap().append(&mut seen);
-    });
-    let mut seen = Vec::with_capacity(n);
-    for _ in 0..n / 2 {
-        assert!(tx.send(now_ns()).await);
-        seen.push(since(rx_back.recv().await.unwrap()));
-    }
+    let echo = measuring::<G>(pong(rx, tx_back, n / 2), &all);
+    let mut latencies = ping(tx, rx_back, n / 2).await;
     echo.await;
-    seen.append(&mut collected(&latencies));
-    Some((start.elapsed(), seen))
+    latencies.append(&mut collected(&all));
+    Some((start.elapsed(), latencies))
 }
 
 async fn one_way<G: Goroutines, C: Chan>(n: usize, cap: usize, pace: Pace) -> Option<Run> {
     let (mut tx, rx) = C::new(cap)?;
-    let latencies = Latencies::default();
+    let all = Latencies::default();
     let start = Instant::now();
-    let receiver = G::go(receive(rx, n, latencies.clone()));
+    let receiver = measuring::<G>(receive(rx, n), &all);
     for _ in 0..n {
         match pace {
             Pace::Paced => G::sleep(PAUSE).await,
@@ -314,7 +315,7 @@ async fn one_way<G: Goroutines, C: Chan>(n: usize, cap: usize, pace: Pace) -> Op
         assert!(tx.send(now_ns()).await);
     }
     receiver.await;
-    Some((start.elapsed(), collected(&latencies)))
+    Some((start.elapsed(), collected(&all)))
 }
 
 fn compute(time: Duration) {
@@ -326,9 +327,9 @@ fn compute(time: Duration) {
 
 async fn crowd<G: Goroutines>(n: usize, cap: usize) -> Option<Run> {
     let (tx, rx) = <G::Shared as Chan>::new(cap)?;
-    let latencies = Latencies::default();
+    let all = Latencies::default();
     let (share, start) = (n / CROWD, Instant::now());
-    let mut all = Vec::with_capacity(CROWD);
+    let mut receivers = Vec::with_capacity(CROWD);
     for _ in 0..CROWD {
         let mut tx = tx.clone();
         drop(G::go(async move {
@@ -336,10 +337,10 @@ async fn crowd<G: Goroutines>(n: usize, cap: usize) -> Option<Run> {
                 assert!(tx.send(now_ns()).await);
             }
         }));
-        all.push(G::go(receive(rx.clone(), share, latencies.clone())));
+        receivers.push(measuring::<G>(receive(rx.clone(), share), &all));
     }
-    for receiver in all {
+    for receiver in receivers {
         receiver.await;
     }
-    Some((start.elapsed(), collected(&latencies)))
+    Some((start.elapsed(), collected(&all)))
 }
