@@ -155,6 +155,10 @@ macro_rules! mutex_as_lock {
                 Some(self.lock())
             }
 
+            pub(crate) fn lock_at_once(&self) -> Option<Guard<'_, T>> {
+                Some(self.lock())
+            }
+
             pub(crate) fn lock_as_thread(&self, _handed: bool) -> Guard<'_, T> {
                 self.lock()
             }

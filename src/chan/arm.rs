@@ -225,11 +225,8 @@ impl<T> Selectable for Hchan<T> {
         match dir {
             Dir::Recv => {
                 // SAFETY: the room is the caller's.
-                if let Some(block) = unsafe { state.pop_quickly(self, room.cast()) } {
-                    let number = state.next_handoff();
-                    drop(state);
-                    drop(block);
-                    return Glance::Fired(Fired::Received(number));
+                if unsafe { state.pop_quickly(self, room.cast()) } {
+                    return Glance::Fired(Fired::Received(state.next_handoff()));
                 }
             }
             Dir::Send => {

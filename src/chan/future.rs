@@ -222,9 +222,7 @@ impl<T> Op<T> {
                 }
             } else if chan.word() & READABLE != 0 {
                 let mut state = chan.lock.lock_as_task();
-                if let Some(block) = state.pop_quickly(chan, room) {
-                    drop(state);
-                    drop(block);
+                if state.pop_quickly(chan, room) {
                     return Poll::Ready(Ok(room.read()));
                 }
                 guard = Some(state);

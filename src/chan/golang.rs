@@ -81,7 +81,7 @@ impl<T> Chan<T> {
     pub fn send(&self, value: T) {
         let mut value = ManuallyDrop::new(value);
         // SAFETY: a value of ours.
-        if unsafe { self.sender.transmit(&raw mut *value, Patience::Forever, Location::caller()) }.is_err() {
+        if unsafe { self.sender.transmit(&raw mut *value, &Patience::Forever, Location::caller()) }.is_err() {
             // Not while unwinding: its drop may panic too.
             drop(ManuallyDrop::into_inner(value));
             panic!("send on closed channel");
@@ -107,7 +107,7 @@ impl<T> Chan<T> {
     pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
         let mut value = ManuallyDrop::new(value);
         // SAFETY: a value of ours.
-        match unsafe { self.sender.transmit(&raw mut *value, Patience::Try, Location::caller()) } {
+        match unsafe { self.sender.transmit(&raw mut *value, &Patience::Try, Location::caller()) } {
             Ok(()) => Ok(()),
             Err(Refusal::Blocked) => Err(TrySendError::Full(ManuallyDrop::into_inner(value))),
             Err(Refusal::Closed) => {
@@ -128,7 +128,7 @@ impl<T> Chan<T> {
     #[track_caller]
     pub fn recv(&self) -> Option<T> {
         let mut room = MaybeUninit::uninit();
-        self.receiver.receive(&mut room, Patience::Forever, Location::caller()).ok()?;
+        self.receiver.receive(&mut room, &Patience::Forever, Location::caller()).ok()?;
         // SAFETY: it holds a value.
         Some(unsafe { room.assume_init_read() })
     }
@@ -169,7 +169,7 @@ impl<T> Chan<T> {
             Ok(Some(unsafe { room.assume_init_read() }))
         }
         let mut room = MaybeUninit::uninit();
-        match self.receiver.receive(&mut room, Patience::Try, Location::caller()) {
+        match self.receiver.receive(&mut room, &Patience::Try, Location::caller()) {
             Ok(()) => received(&room),
             Err(Refusal::Closed) => Ok(None),
             Err(Refusal::Blocked) => Err(TryRecvError::Empty),

@@ -36,7 +36,7 @@ use super::section::{Batch, CLOSED, LEN_MAX, LEN_SHIFT, LastUse, Locked, READABL
 use super::waitq::Sudog;
 use crate::debug::{Channel, Direction, See, Use};
 use crate::park::{self, Done, Outcome, Ready, Reason, Spin, Wait};
-use crate::primitive::{AtomicBool, AtomicU64, AtomicUsize, Lock, Ordering, VEIL, is_over};
+use crate::primitive::{AtomicBool, AtomicU64, AtomicUsize, Guard, Lock, Ordering, VEIL, is_over};
 use std::fmt;
 use std::panic::Location;
 use std::ptr;
@@ -81,7 +81,7 @@ impl Patience {
 
 impl Patience {
     /// Has the time passed already? Not under loom, where it always has, and withdrawing is what is looked at.
-    fn is_over(self) -> bool {
+    fn is_over(&self) -> bool {
         cfg!(not(gochan_loom)) && self.deadline().is_some_and(is_over)
     }
 }
@@ -227,7 +227,7 @@ impl<T> Hchan<T> {
     pub(crate) unsafe fn chansend(
         &self,
         elem: *mut T,
-        patience: Patience,
+        patience: &Patience,
         at: &'static Location<'static>,
     ) -> Result<(), Refusal> {
         // Refusal without the lock. The word is what some locked section left behind, and all of it is from one moment:
@@ -242,12 +242,48 @@ impl<T> Hchan<T> {
             if matches!(patience, Patience::Try) {
                 return Err(Refusal::Blocked);
             }
+            if self.cap >= WORTH_A_LOOK {
+                // SAFETY: the caller's contract.
+                return unsafe { self.chansend_later(true, elem, patience, at) };
+            }
+        }
+        let may_begin = matches!(patience, Patience::Try) || self.cap == UNBOUNDED || park::spend_at_once();
+        let Some(state) = may_begin.then(|| self.lock.lock_at_once()).flatten() else {
+            // SAFETY: the caller's contract.
+            return unsafe { self.chansend_later(false, elem, patience, at) };
+        };
+        // SAFETY: the caller's contract.
+        unsafe { self.chansend_in(state, elem, patience, at) }
+    }
+
+    /// A send that has to wait before it begins: for others to have their turn, or for the lock. Or that had better look ahead.
+    /// Out of line, so that who need not has no frame for it.
+    #[inline(never)]
+    unsafe fn chansend_later(
+        &self,
+        looks_ahead: bool,
+        elem: *mut T,
+        patience: &Patience,
+        at: &'static Location<'static>,
+    ) -> Result<(), Refusal> {
+        if looks_ahead {
             self.look_ahead(WRITABLE);
         }
         if !matches!(patience, Patience::Try) && self.cap != UNBOUNDED {
             park::spend();
         }
-        let mut state = self.lock.lock_as_thread(self.cap < LARGE_BUFFER);
+        // SAFETY: the caller's contract.
+        unsafe { self.chansend_in(self.lock.lock_as_thread(self.cap < LARGE_BUFFER), elem, patience, at) }
+    }
+
+    #[inline(always)]
+    unsafe fn chansend_in<'a>(
+        &'a self,
+        mut state: Guard<'a, State<T>>,
+        elem: *mut T,
+        patience: &Patience,
+        at: &'static Location<'static>,
+    ) -> Result<(), Refusal> {
         // SAFETY: the value is the caller's to give away.
         if unsafe { state.push_quickly(self, elem) } {
             return Ok(());
@@ -262,12 +298,9 @@ impl<T> Hchan<T> {
         unsafe { Self::chansend_locked(c, elem, patience, at) }
     }
 
-    /// What is asked for is not there now; where there is a buffer, it may be in a moment, and more of it.
-    #[inline]
+    /// What is asked for is not there now; in a buffer that is worth a look it may be in a moment, and more of it.
     fn look_ahead(&self, asked: u64) {
-        if self.cap >= WORTH_A_LOOK {
-            self.spin.look_ahead(|| self.word() & (asked | CLOSED) != 0);
-        }
+        self.spin.look_ahead(|| self.word() & (asked | CLOSED) != 0);
     }
 
     /// The rest of a send. Out of line, so that who meets nobody has no frame, and nothing to look at behind the lock.
@@ -275,7 +308,7 @@ impl<T> Hchan<T> {
     unsafe fn chansend_locked(
         c: Locked<'_, T>,
         elem: *mut T,
-        patience: Patience,
+        patience: &Patience,
         at: &'static Location<'static>,
     ) -> Result<(), Refusal> {
         let unsent = Unsent(elem);
@@ -299,7 +332,7 @@ impl<T> Hchan<T> {
     pub(super) unsafe fn chansend_owing(
         mut c: Locked<'_, T>,
         elem: *mut T,
-        patience: Patience,
+        patience: &Patience,
         at: &'static Location<'static>,
         owed: &mut Ready,
     ) -> Result<(), Refusal> {
@@ -320,7 +353,7 @@ impl<T> Hchan<T> {
     unsafe fn chansend_slow(
         mut c: Locked<'_, T>,
         elem: *mut T,
-        patience: Patience,
+        patience: &Patience,
         at: &'static Location<'static>,
         owed: &mut Ready,
     ) -> Result<(), Refusal> {
@@ -356,7 +389,7 @@ impl<T> Hchan<T> {
     unsafe fn park_sender(
         c: Locked<'_, T>,
         elem: *mut T,
-        patience: Patience,
+        patience: &Patience,
         at: &'static Location<'static>,
     ) -> Result<(), Refusal> {
         // SAFETY: the caller's contract.
@@ -374,7 +407,7 @@ impl<T> Hchan<T> {
     unsafe fn park_sender_in<Place>(
         c: Locked<'_, T>,
         elem: *mut T,
-        patience: Patience,
+        patience: &Patience,
         at: &'static Location<'static>,
     ) -> Result<(), Refusal> {
         let unsent = Unsent(elem);
@@ -391,7 +424,7 @@ impl<T> Hchan<T> {
     unsafe fn park_sender_owing<Place>(
         c: Locked<'_, T>,
         elem: *mut T,
-        patience: Patience,
+        patience: &Patience,
         at: &'static Location<'static>,
         owed: &mut Ready,
     ) -> Result<(), Refusal> {
@@ -417,7 +450,7 @@ impl<T> Hchan<T> {
     pub(crate) unsafe fn chanrecv(
         &self,
         room: *mut T,
-        patience: Patience,
+        patience: &Patience,
         at: &'static Location<'static>,
     ) -> Result<(), Refusal> {
         // Refusal without the lock, as in `chansend`: one word, so "closed" and "nothing to receive" are of one moment.
@@ -432,16 +465,49 @@ impl<T> Hchan<T> {
             if matches!(patience, Patience::Try) {
                 return Err(Refusal::Blocked);
             }
+            if self.cap >= WORTH_A_LOOK {
+                // SAFETY: the caller's contract.
+                return unsafe { self.chanrecv_later(true, room, patience, at) };
+            }
+        }
+        let is_free = matches!(patience, Patience::Try) && !cfg!(gochan_bug = "try_yields");
+        let Some(state) = (is_free || park::spend_at_once()).then(|| self.lock.lock_at_once()).flatten() else {
+            // SAFETY: the caller's contract.
+            return unsafe { self.chanrecv_later(false, room, patience, at) };
+        };
+        // SAFETY: the caller's contract.
+        unsafe { self.chanrecv_in(state, room, patience, at) }
+    }
+
+    /// As [`chansend_later`](Self::chansend_later).
+    #[inline(never)]
+    unsafe fn chanrecv_later(
+        &self,
+        looks_ahead: bool,
+        room: *mut T,
+        patience: &Patience,
+        at: &'static Location<'static>,
+    ) -> Result<(), Refusal> {
+        if looks_ahead {
             self.look_ahead(READABLE);
         }
         if !matches!(patience, Patience::Try) || cfg!(gochan_bug = "try_yields") {
             park::spend();
         }
-        let mut state = self.lock.lock_as_thread(self.cap < LARGE_BUFFER);
+        // SAFETY: the caller's contract.
+        unsafe { self.chanrecv_in(self.lock.lock_as_thread(self.cap < LARGE_BUFFER), room, patience, at) }
+    }
+
+    #[inline(always)]
+    unsafe fn chanrecv_in<'a>(
+        &'a self,
+        mut state: Guard<'a, State<T>>,
+        room: *mut T,
+        patience: &Patience,
+        at: &'static Location<'static>,
+    ) -> Result<(), Refusal> {
         // SAFETY: the room is the caller's.
-        if let Some(block) = unsafe { state.pop_quickly(self, room) } {
-            drop(state);
-            drop(block);
+        if unsafe { state.pop_quickly(self, room) } {
             return Ok(());
         }
         let c = Locked::of(self, state);
@@ -458,7 +524,7 @@ impl<T> Hchan<T> {
     unsafe fn chanrecv_locked(
         mut c: Locked<'_, T>,
         room: *mut T,
-        patience: Patience,
+        patience: &Patience,
         at: &'static Location<'static>,
     ) -> Result<(), Refusal> {
         let mut owed = Ready::NOBODY;
@@ -484,7 +550,7 @@ impl<T> Hchan<T> {
     unsafe fn chanrecv_slow(
         mut c: Locked<'_, T>,
         room: *mut T,
-        patience: Patience,
+        patience: &Patience,
         at: &'static Location<'static>,
         owed: &mut Ready,
     ) -> Result<(), Refusal> {
@@ -517,7 +583,7 @@ impl<T> Hchan<T> {
     unsafe fn park_receiver(
         c: Locked<'_, T>,
         room: *mut T,
-        patience: Patience,
+        patience: &Patience,
         at: &'static Location<'static>,
     ) -> Result<(), Refusal> {
         // SAFETY: the caller's contract.
@@ -535,7 +601,7 @@ impl<T> Hchan<T> {
     unsafe fn park_receiver_in<Place>(
         c: Locked<'_, T>,
         room: *mut T,
-        patience: Patience,
+        patience: &Patience,
         at: &'static Location<'static>,
     ) -> Result<(), Refusal> {
         let mut owed = Ready::NOBODY;
@@ -551,7 +617,7 @@ impl<T> Hchan<T> {
     unsafe fn park_receiver_owing<Place>(
         c: Locked<'_, T>,
         room: *mut T,
-        patience: Patience,
+        patience: &Patience,
         at: &'static Location<'static>,
         owed: &mut Ready,
     ) -> Result<(), Refusal> {
@@ -573,13 +639,13 @@ impl<T> Hchan<T> {
         mut c: Locked<'_, T>,
         room: *mut T,
         sender: *const Sudog,
-        patience: Patience,
+        patience: &Patience,
         at: &'static Location<'static>,
         owed: &mut Ready,
     ) -> Option<Outcome> {
         let plain = &mut Plain::<Line>::new(Reason::ChanReceive, at);
         // Whoever has no time to wait waits for a value that is being evaluated all the same.
-        let patience = if patience.is_over() { Patience::Try } else { patience };
+        let patience = if patience.is_over() { &Patience::Try } else { patience };
         plain.sg.nonblocking = matches!(patience, Patience::Try);
         // SAFETY: `plain` stays in this frame until `park` has returned. The sender was claimed in this section.
         unsafe {
@@ -596,7 +662,7 @@ impl<T> Hchan<T> {
     /// # Safety
     /// `sg` and its wait belong to the caller and are queued on this channel. When this returns, they are not.
     #[inline(always)]
-    unsafe fn park(&self, calm: bool, sg: *const Sudog, patience: Patience) -> Option<Outcome> {
+    unsafe fn park(&self, calm: bool, sg: *const Sudog, patience: &Patience) -> Option<Outcome> {
         // SAFETY: the caller's contract.
         unsafe {
             if !calm {

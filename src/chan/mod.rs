@@ -476,7 +476,7 @@ fn is_last(count: &AtomicUsize) -> bool {
 
 /// An operation on a nil channel: waits in vain.
 #[cold]
-fn nobody_comes(reason: Reason, patience: Patience, at: &'static Location<'static>) -> Refusal {
+fn nobody_comes(reason: Reason, patience: &Patience, at: &'static Location<'static>) -> Refusal {
     if !matches!(patience, Patience::Try) {
         park::forever(reason, at, patience.deadline());
     }

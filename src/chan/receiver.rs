@@ -55,7 +55,7 @@ impl<T> Receiver<T> {
     #[track_caller]
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
         let mut room = MaybeUninit::uninit();
-        match self.receive(&mut room, Patience::Try, Location::caller()) {
+        match self.receive(&mut room, &Patience::Try, Location::caller()) {
             // SAFETY: it holds a value.
             Ok(()) => Ok(unsafe { room.assume_init_read() }),
             Err(Refusal::Blocked) => Err(TryRecvError::Empty),
@@ -110,7 +110,7 @@ impl<T> Receiver<T> {
 
     fn recv_patiently(&self, patience: Patience, at: &'static Location<'static>) -> Result<T, RecvTimeoutError> {
         let mut room = MaybeUninit::uninit();
-        match self.receive(&mut room, patience, at) {
+        match self.receive(&mut room, &patience, at) {
             // SAFETY: it holds a value.
             Ok(()) => Ok(unsafe { room.assume_init_read() }),
             Err(Refusal::Blocked) => Err(RecvTimeoutError::Timeout),
@@ -121,7 +121,7 @@ impl<T> Receiver<T> {
     #[inline]
     pub(super) fn recv_at(&self, at: &'static Location<'static>) -> Result<T, RecvError> {
         let mut room = MaybeUninit::uninit();
-        match self.receive(&mut room, Patience::Forever, at) {
+        match self.receive(&mut room, &Patience::Forever, at) {
             // SAFETY: it holds a value.
             Ok(()) => Ok(unsafe { room.assume_init_read() }),
             Err(_) => Err(RecvError),
@@ -133,7 +133,7 @@ impl<T> Receiver<T> {
     pub(super) fn receive(
         &self,
         room: &mut MaybeUninit<T>,
-        patience: Patience,
+        patience: &Patience,
         at: &'static Location<'static>,
     ) -> Result<(), Refusal> {
         let chan = match &self.flavor {
@@ -177,7 +177,7 @@ impl<T> Receiver<T> {
             got => return got,
         }
         buffer.reserve(1);
-        if self.receive(&mut buffer.spare_capacity_mut()[0], Patience::Forever, at).is_err() {
+        if self.receive(&mut buffer.spare_capacity_mut()[0], &Patience::Forever, at).is_err() {
             return 0;
         }
         // SAFETY: a value was written behind the vector's end.

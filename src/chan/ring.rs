@@ -250,7 +250,6 @@ impl<T> Ring<T> {
     ///
     /// # Safety
     /// The ring is not empty, and `room` may be written.
-    #[inline]
     pub(super) unsafe fn pop(&mut self, room: *mut T) -> Option<Block<T>> {
         debug_assert!(self.len > 0);
         if Self::UNSIZED {
@@ -265,15 +264,39 @@ impl<T> Ring<T> {
         self.advance()
     }
 
+    /// As [`pop`](Self::pop), unless that would leave a block superfluous, or there are more than `most` values, which no single
+    /// block has room for: then nothing happens, and this is false.
+    ///
+    /// # Safety
+    /// The ring is not empty, and `room` may be written.
+    #[inline]
+    pub(super) unsafe fn pop_within(&mut self, most: usize, room: *mut T) -> bool {
+        debug_assert!(self.len > 0 && (Self::UNSIZED || most >= LARGE));
+        if Self::UNSIZED {
+            self.len -= usize::from(self.len <= most);
+            return self.len <= most;
+        }
+        // SAFETY: as in `pop`; blocks of the ring are alive, and we have it exclusively.
+        unsafe {
+            let mut first = self.first.unwrap_unchecked();
+            if self.last.is_some() {
+                if self.len > most || first.as_ref().len == 1 {
+                    return false;
+                }
+                first.as_mut().len -= 1;
+            } else if self.len == 1 && self.cap as usize > Self::KEPT {
+                return false;
+            }
+            ptr::copy_nonoverlapping(Block::<T>::slots(first).add(self.start as usize).cast(), room, 1);
+        }
+        self.step();
+        true
+    }
+
     /// The first value has gone from the first block. That goes, too, if nothing is left in it, and others follow or it is larger
     /// than a first block would be.
-    #[inline]
     fn advance(&mut self) -> Option<Block<T>> {
-        self.len -= 1;
-        self.start += 1;
-        if self.start == self.cap {
-            self.start = 0;
-        }
+        self.step();
         let is_empty = match (self.last, self.first) {
             (Some(_), Some(mut first)) => {
                 // SAFETY: blocks of the ring are alive, and we have it exclusively.
@@ -284,6 +307,15 @@ impl<T> Ring<T> {
             _ => self.len == 0 && self.cap as usize > Self::KEPT,
         };
         if is_empty { self.leave_first() } else { None }
+    }
+
+    #[inline]
+    fn step(&mut self) {
+        self.len -= 1;
+        self.start += 1;
+        if self.start == self.cap {
+            self.start = 0;
+        }
     }
 
     #[cold]

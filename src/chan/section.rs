@@ -145,24 +145,22 @@ impl<T> State<T> {
         true
     }
 
-    /// chanrecv where nobody waits and there is a value. A block that has become superfluous is for the caller to free
-    /// behind the section.
+    /// chanrecv where nobody waits and there is a value, and no block that would have to be freed behind the section.
     ///
     /// # Safety
-    /// `room` may be written.
+    /// `room` may be written. If this returns true, it holds a value.
     #[inline]
-    pub(super) unsafe fn pop_quickly(&mut self, chan: &Hchan<T>, room: *mut T) -> Option<Option<Block<T>>> {
+    pub(super) unsafe fn pop_quickly(&mut self, chan: &Hchan<T>, room: *mut T) -> bool {
         let word = chan.summary.load(Ordering::Relaxed);
         // Readable, and nobody is queued, and nothing has come back: so there is a value in the buffer.
-        if self.busy || word & READABLE == 0 || self.buf.has_more_than(COUNTED) {
-            return None;
+        // SAFETY: the room is the caller's. The value is his for good, so this is no hand-off to be counted.
+        if self.busy || word & READABLE == 0 || !unsafe { self.buf.pop_within(COUNTED, room) } {
+            return false;
         }
-        // SAFETY: there is a value. It is the caller's for good, so this is no hand-off to be counted.
-        let block = unsafe { self.buf.pop(room) };
         let open = if word & CLOSED == 0 { WRITABLE } else { 0 };
         let empty = if self.buf.len() > 0 { 0 } else { READABLE };
         self.publish_change(chan, word - (1 << LEN_SHIFT), open, empty);
-        Some(block)
+        true
     }
 
     pub(super) fn next_handoff(&mut self) -> u64 {

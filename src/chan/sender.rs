@@ -44,7 +44,7 @@ impl<T> Sender<T> {
     pub fn send(&self, msg: T) -> Result<(), SendError<T>> {
         let mut msg = ManuallyDrop::new(msg);
         // SAFETY: a value of ours.
-        match unsafe { self.transmit(&raw mut *msg, Patience::Forever, Location::caller()) } {
+        match unsafe { self.transmit(&raw mut *msg, &Patience::Forever, Location::caller()) } {
             Ok(()) => Ok(()),
             Err(_) => Err(SendError(ManuallyDrop::into_inner(msg))),
         }
@@ -79,7 +79,7 @@ impl<T> Sender<T> {
         }
         let mut msg = ManuallyDrop::new(msg);
         // SAFETY: a value of ours.
-        match unsafe { self.transmit(&raw mut *msg, Patience::Try, Location::caller()) } {
+        match unsafe { self.transmit(&raw mut *msg, &Patience::Try, Location::caller()) } {
             Ok(()) => Ok(()),
             Err(Refusal::Blocked) => full(msg),
             Err(Refusal::Closed) => disconnected(msg),
@@ -146,7 +146,7 @@ impl<T> Sender<T> {
         }
         let mut msg = ManuallyDrop::new(msg);
         // SAFETY: a value of ours.
-        match unsafe { self.transmit(&raw mut *msg, patience, at) } {
+        match unsafe { self.transmit(&raw mut *msg, &patience, at) } {
             Ok(()) => Ok(()),
             Err(Refusal::Blocked) => timeout(msg),
             Err(Refusal::Closed) => disconnected(msg),
@@ -161,7 +161,7 @@ impl<T> Sender<T> {
     pub(super) unsafe fn transmit(
         &self,
         msg: *mut T,
-        patience: Patience,
+        patience: &Patience,
         at: &'static Location<'static>,
     ) -> Result<(), Refusal> {
         match &self.chan {
@@ -207,13 +207,13 @@ impl<T> Sender<T> {
             }
             let Some(first) = values.front_mut() else { return Ok(()) };
             let Some(chan) = &self.chan else {
-                nobody_comes(Reason::ChanSendNil, Patience::Forever, at);
+                nobody_comes(Reason::ChanSendNil, &Patience::Forever, at);
                 return Err(SendError(()));
             };
             let mut owed = Ready::NOBODY;
             park::spend();
             // SAFETY: a value that was sent is taken out of the queue and forgotten.
-            match unsafe { Hchan::chansend_owing(chan.lock(), first, Patience::Forever, at, &mut owed) } {
+            match unsafe { Hchan::chansend_owing(chan.lock(), first, &Patience::Forever, at, &mut owed) } {
                 Ok(()) => {
                     std::mem::forget(values.pop_front());
                     owed.fire();

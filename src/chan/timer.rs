@@ -75,7 +75,7 @@ impl Timer {
     }
 
     /// Receives, sleeping until the timer is due as long as `patience` allows.
-    pub(super) fn recv(&self, patience: Patience, at: &'static Location<'static>) -> Result<Instant, Refusal> {
+    pub(super) fn recv(&self, patience: &Patience, at: &'static Location<'static>) -> Result<Instant, Refusal> {
         let mut deadline = None;
         loop {
             let now = Instant::now();

@@ -193,6 +193,21 @@ pub(super) fn time() -> u64 {
     now()
 }
 
+/// An operation that may wait begins, if nobody else is to have his turn first. Then it [spends](spend) more than this.
+#[inline]
+pub(crate) fn spend_at_once() -> bool {
+    #[cfg(feature = "rt")]
+    return RUNNING.with(|running| match running.left.get().checked_sub(1) {
+        Some(left) => {
+            running.left.set(left);
+            true
+        }
+        None => false,
+    });
+    #[cfg(not(feature = "rt"))]
+    true
+}
+
 /// An operation that may wait begins. Goroutines are not preempted: one that never has to wait lets others run once in a
 /// while all the same. Only here, because who sends to an unbounded channel, tries, closes or drops may hold a lock
 /// that those others want.

@@ -25,7 +25,7 @@ pub(crate) use alarm::Alarm;
 pub(crate) use goroutine::Goroutine;
 #[cfg(feature = "rt")]
 pub(crate) use goroutine::{Resumed, Scheduler, Spare, look_at_clock, scheduler, set_goroutine, set_scheduler};
-pub(crate) use goroutine::{in_goroutine, spend};
+pub(crate) use goroutine::{in_goroutine, spend, spend_at_once};
 pub(crate) use thread::Spin;
 pub use who::Kind;
 #[cfg(feature = "rt")]

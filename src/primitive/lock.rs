@@ -98,12 +98,16 @@ impl<T> Lock<T> {
         self.acquire_if_free().then(|| Guard { lock: self, _not_send: std::marker::PhantomData })
     }
 
-    /// As [`lock`](Self::lock), for an operation of a thread or a goroutine: one that is likely to be `handed` its value.
+    /// Takes the lock if nobody has it.
     #[inline]
+    pub(crate) fn lock_at_once(&self) -> Option<Guard<'_, T>> {
+        self.acquire().then(|| Guard { lock: self, _not_send: std::marker::PhantomData })
+    }
+
+    /// As [`lock`](Self::lock), for an operation of a thread or a goroutine that could not have it
+    /// [at once](Self::lock_at_once): one that is likely to be `handed` its value.
     pub(crate) fn lock_as_thread(&self, handed: bool) -> Guard<'_, T> {
-        if !self.acquire() {
-            self.lock_slow(if handed { HAND_OFF } else { THREAD });
-        }
+        self.lock_slow(if handed { HAND_OFF } else { THREAD });
         Guard { lock: self, _not_send: std::marker::PhantomData }
     }
 

@@ -47,7 +47,7 @@ impl Kind for Threads {
 pub(super) fn send<T>(chan: &Hchan<T>, value: T, patience: Patience) -> Result<(), (Refusal, T)> {
     let mut value = ManuallyDrop::new(value);
     // SAFETY: a value of ours.
-    unsafe { chan.chansend(&raw mut *value, patience, Location::caller()) }
+    unsafe { chan.chansend(&raw mut *value, &patience, Location::caller()) }
         .map_err(|refusal| (refusal, ManuallyDrop::into_inner(value)))
 }
 
@@ -55,7 +55,7 @@ pub(super) fn recv<T>(chan: &Hchan<T>, patience: Patience) -> Result<T, Refusal>
     let mut room = MaybeUninit::uninit();
     // SAFETY: the room may be written, and holds a value if this succeeded.
     unsafe {
-        chan.chanrecv(room.as_mut_ptr(), patience, Location::caller())?;
+        chan.chanrecv(room.as_mut_ptr(), &patience, Location::caller())?;
         Ok(room.assume_init())
     }
 }
