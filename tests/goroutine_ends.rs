@@ -153,6 +153,40 @@ fn a_completed_wait_is_not_undone() {
     });
 }
 
+/// Who never waits is cancelled where he lets others have their turn, which is where a send begins, or a receive: the value of the
+/// send is dropped.
+#[test]
+fn a_send_that_does_not_wait_is_cancelled() {
+    watchdog(|| {
+        for round in 0..8 {
+            let (drops, counted) = counter();
+            let made = one_worker().run(move || {
+                let made = Arc::new(AtomicUsize::new(0));
+                let (tx, rx) = bounded(64);
+                let of = made.clone();
+                let sender = go(move || {
+                    // So that it is a send's turn, in some round.
+                    let more = (0..round % 2).map(|_| counted());
+                    more.for_each(|value| tx.send(value).unwrap());
+                    of.fetch_add(round % 2, Ordering::SeqCst);
+                    loop {
+                        of.fetch_add(1, Ordering::SeqCst);
+                        tx.send(counted()).unwrap();
+                        drop(rx.recv());
+                    }
+                });
+                while made.load(Ordering::SeqCst) < 1000 {
+                    rt::yield_now();
+                }
+                sender.cancel();
+                assert!(sender.join().unwrap_err().is_cancelled());
+                made.load(Ordering::SeqCst)
+            });
+            assert_eq!(drops.load(Ordering::SeqCst), made, "each is dropped");
+        }
+    });
+}
+
 /// Sends race with the cancellation of who receives: each value is received, or its send fails, or nobody has taken it.
 #[test]
 fn cancel_races_with_a_hand_off() {

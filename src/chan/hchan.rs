@@ -270,7 +270,9 @@ impl<T> Hchan<T> {
             self.look_ahead(WRITABLE);
         }
         if !matches!(patience, Patience::Try) && self.cap != UNBOUNDED {
+            let unsent = Unsent(elem);
             park::spend();
+            std::mem::forget(unsent);
         }
         // SAFETY: the caller's contract.
         unsafe { self.chansend_in(self.lock.lock_as_thread(self.cap < LARGE_BUFFER), elem, patience, at) }
