@@ -125,10 +125,10 @@ impl Goroutine {
     {
         let identity = Identity::new(current_identity(), Location::caller()).named(self.name.as_ref());
         let stack_size = self.stack_bytes();
-        let record = Record::new(Spec { identity, stack_size, stack, scope: None }, f);
+        let (handle, record) = Record::two(Spec { identity, stack_size, stack, scope: None }, f);
         // SAFETY: coercions.
         let (handle, record): (_, SharedBody) =
-            unsafe { (record.clone().unsized_by(|record| record as _), record.unsized_by(|record| record as _)) };
+            unsafe { (handle.unsized_by(|record| record as _), record.unsized_by(|record| record as _)) };
         let handle = JoinHandle::of_goroutine(handle);
         let here =
             current_worker().filter(|worker| self.runtime.as_ref().is_none_or(|its| Arc::ptr_eq(its, &worker.shared)));

@@ -152,7 +152,8 @@ pub(super) trait Joinable<T>: Counted {
 
 pub(super) type SharedBody = Ref<dyn Body + Send + Sync>;
 
-/// All of a goroutine.
+/// All of a goroutine, from the beginning of a cache line on.
+#[repr(C, align(64))]
 pub(super) struct Record<F, T> {
     g: G,
     /// Taken when it runs.
@@ -174,9 +175,9 @@ unsafe impl<F, T> Counted for Record<F, T> {
 }
 
 impl<F: FnOnce() -> T, T> Record<F, T> {
-    pub(super) fn new(spec: Spec, closure: F) -> Ref<Self> {
+    pub(super) fn two(spec: Spec, closure: F) -> (Ref<Self>, Ref<Self>) {
         let span = &const { Span { before: offset_of!(Self, g), size: size_of::<Self>() } };
-        Ref::new(Self { g: G::new(spec, span), closure: UnsafeCell::new(Some(closure)), end: End::new() })
+        Ref::two(Self { g: G::new(spec, span), closure: UnsafeCell::new(Some(closure)), end: End::new() })
     }
 }
 
@@ -262,12 +263,17 @@ pub(super) struct Span {
     pub(super) size: usize,
 }
 
-/// What the scheduler knows of a goroutine. What is touched whenever it is switched is its second cache line.
-#[repr(C, align(64))]
+/// What the scheduler knows of a goroutine, the first three cache lines of its record. What is touched whenever it is switched is
+/// the second.
+#[repr(C)]
 pub(super) struct G {
     references: AtomicUsize,
-    /// A stack that was taken for it beforehand. Its worker's.
-    stack: Cell<Option<Stack>>,
+    /// The child of which scope it is.
+    pub(super) scope: Option<Arc<ScopeState>>,
+    /// Its place among those who live on its worker, which alone writes it; to others it is a hint.
+    pub(super) place: AtomicUsize,
+    /// The record that this is in.
+    pub(super) span: &'static Span,
     pub(super) stack_size: usize,
     pub(super) identity: Identity,
     /// What others know of its worker, from its first run on.
@@ -277,12 +283,6 @@ pub(super) struct G {
     /// What would have it end.
     ends: AtomicU8,
     pub(super) own: Own,
-    /// The child of which scope it is.
-    pub(super) scope: Option<Arc<ScopeState>>,
-    /// Its place among those who live on its worker, which alone writes it; to others it is a hint.
-    pub(super) place: AtomicUsize,
-    /// The record that this is in.
-    pub(super) span: &'static Span,
 }
 
 /// It was cancelled.
@@ -290,6 +290,7 @@ const CANCELLED: u8 = 1;
 /// It is the child of a scope, which may be.
 const SCOPED: u8 = 2;
 
+const _: () = assert!(!Context::HOPS || size_of::<Record<fn(), ()>>() <= 4 * LINE);
 const _: () = assert!(offset_of!(G, identity) + offset_of!(Identity, id) == LINE);
 const _: () = assert!(offset_of!(G, own) + offset_of!(Own, context) + size_of::<usize>() <= 2 * LINE);
 
@@ -300,18 +301,18 @@ pub(super) struct Own {
     pub(super) resumed: Cell<Resumed>,
     /// Was anybody of this thread unwinding when it parked?
     pub(super) panicking: Cell<bool>,
-    /// While it is parked and may be resumed early: for what it waits.
-    pub(super) wait: Cell<*const Wait>,
-    /// Where it goes on comes first in it.
-    pub(super) context: Context,
-    /// Wake-ups that have come and are owed to waits that it has not come to sleep in.
-    pub(super) spare: Cell<u32>,
-    /// What it has last awaited a future with: what the waker points to.
-    pub(super) awaits: Cell<*const ()>,
     /// It unwinds because it was cancelled.
     pub(super) unwinding: Cell<bool>,
     /// How often it was made to.
     pub(super) unwound: Cell<u8>,
+    /// Wake-ups that have come and are owed to waits that it has not come to sleep in.
+    pub(super) spare: Cell<u32>,
+    /// While it is parked and may be resumed early: for what it waits.
+    pub(super) wait: Cell<*const Wait>,
+    /// Where it goes on comes first in it.
+    pub(super) context: Context,
+    /// What it has last awaited a future with: what the waker points to.
+    pub(super) awaits: Cell<*const ()>,
     /// While it is not 0, it is not made to unwind.
     pub(super) shields: Cell<u32>,
     /// The innermost scope that it is in.
@@ -327,12 +328,11 @@ impl G {
             readied_before: Cell::new(ptr::null()),
             ends: AtomicU8::new(if scope.is_some() { SCOPED } else { 0 }),
             scope,
-            references: AtomicUsize::new(1),
+            references: AtomicUsize::new(0),
             place: AtomicUsize::new(usize::MAX),
-            stack: Cell::new(stack),
             span,
             own: Own {
-                context: Context::new(),
+                context: Context::new(stack),
                 resumed: Cell::new(Resumed::Readied),
                 spare: Cell::new(0),
                 wait: Cell::new(ptr::null()),
@@ -361,11 +361,6 @@ impl G {
 
     pub(super) fn tell_to_end(&self) {
         self.ends.fetch_or(CANCELLED, Ordering::SeqCst);
-    }
-
-    /// The stack that was taken for it beforehand.
-    pub(super) fn take_stack(&self) -> Option<Stack> {
-        self.stack.take()
     }
 
     /// Gives a goroutine its stack, and makes it this worker's for good.

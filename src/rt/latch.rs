@@ -111,6 +111,10 @@ impl Latch {
 
     /// Nobody will wait any more. True if it is set.
     pub(super) fn leave(&self) -> bool {
+        // As whoever has waited leaves.
+        if self.is_set() {
+            return true;
+        }
         let old = {
             let mut state = self.state.lock();
             match *state {

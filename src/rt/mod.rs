@@ -150,11 +150,11 @@ where
     let worker = worker.unwrap_or_else(|| panic!("go_local outside of a goroutine: there is no worker to stay on"));
     let identity = g::Identity::new(current_identity(), at);
     let stack_size = Goroutine::new().stack_bytes();
-    let record = Record::new(Spec { identity, stack_size, stack: None, scope: None }, f);
+    let (handle, record) = Record::two(Spec { identity, stack_size, stack: None, scope: None }, f);
     // SAFETY: coercions.
     unsafe {
-        worker.adopt(record.clone().unsized_by(|record| record as _));
-        LocalJoinHandle::new(record.unsized_by(|record| record as _))
+        worker.adopt(record.unsized_by(|record| record as _));
+        LocalJoinHandle::new(handle.unsized_by(|record| record as _))
     }
 }
 

@@ -25,7 +25,7 @@ const KEPT: usize = if cfg!(any(miri, gochan_corosensei)) { 0 } else { 4 << 20 }
 /// What counts its references.
 ///
 /// # Safety
-/// It is the same counter for as long as the value lives, begins at one, and is touched by [`Ref`] only.
+/// It is the same counter for as long as the value lives, and is touched by [`Ref`] only.
 pub(super) unsafe trait Counted {
     fn references(&self) -> &AtomicUsize;
 }
@@ -39,12 +39,15 @@ unsafe impl<B: ?Sized + Counted + Send + Sync> Send for Ref<B> {}
 unsafe impl<B: ?Sized + Counted + Send + Sync> Sync for Ref<B> {}
 
 impl<B: Counted> Ref<B> {
-    pub(super) fn new(value: B) -> Self {
+    /// The worker's reference and the handle's.
+    pub(super) fn two(value: B) -> (Self, Self) {
         let layout = Layout::new::<B>();
         let memory = take(layout).cast::<B>();
+        // Relaxed: nobody else knows it.
+        value.references().store(2, Ordering::Relaxed);
         // SAFETY: the memory is of that layout, and ours.
         unsafe { memory.write(value) };
-        Self(memory)
+        (Self(memory), Self(memory))
     }
 }
 

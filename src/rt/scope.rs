@@ -170,16 +170,17 @@ impl<'scope> Scope<'scope, '_> {
         self.state.children.fetch_add(1, Ordering::Relaxed);
         let identity = Identity::new(current_identity(), Location::caller());
         let scope = Some(self.state.clone());
-        let record = Record::new(Spec { identity, stack_size: Goroutine::new().stack_bytes(), stack: None, scope }, f);
+        let stack_size = Goroutine::new().stack_bytes();
+        let (handle, body) = Record::two(Spec { identity, stack_size, stack: None, scope }, f);
         // SAFETY: coercions, and the lifetime changes. What the closure borrows lives until the scope ends, and that is after
         // the closure and its value are gone: the value goes to the handle, which is of the scope, or is dropped before the
         // child says that it has ended.
         let (body, handle) = unsafe {
-            let body = record.clone().unsized_by(|record| {
+            let body = body.unsized_by(|record| {
                 std::mem::transmute::<*mut (dyn Body + Send + Sync + 'scope), *mut (dyn Body + Send + Sync)>(record)
             });
             let handle =
-                record.unsized_by(|record| {
+                handle.unsized_by(|record| {
                     std::mem::transmute::<
                         *mut (dyn Joinable<T> + Send + Sync + 'scope),
                         *mut (dyn Joinable<T> + Send + Sync),

@@ -564,7 +564,7 @@ impl Worker {
     /// Gives a goroutine its stack, and a place among the residents. `None` if there is no stack to be had.
     fn settle_in(&self, body: Ref<dyn Body>) -> Option<*const G> {
         let g = body.g();
-        let stack = match g.take_stack().map_or_else(|| self.stack(g.stack_size), Ok) {
+        let stack = match g.own.context.taken_beforehand().map_or_else(|| self.stack(g.stack_size), Ok) {
             Ok(stack) => stack,
             Err(error) => {
                 g.identity.report(format_args!("cannot run: {error}"));

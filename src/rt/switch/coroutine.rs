@@ -21,14 +21,23 @@ pub(in crate::rt) struct Context {
     coroutine: UnsafeCell<Option<Coroutine<(), (), (), Stack>>>,
     /// How the running goroutine reaches its worker.
     yielder: Cell<*const Yielder<(), ()>>,
+    /// A stack that was taken for it beforehand.
+    beforehand: Cell<Option<Stack>>,
 }
 
 impl Context {
     /// Can a goroutine switch to another one?
     pub(in crate::rt) const HOPS: bool = false;
 
-    pub(in crate::rt) fn new() -> Self {
-        Self { ended: Cell::new(false), coroutine: UnsafeCell::new(None), yielder: Cell::new(ptr::null()) }
+    /// Its stack may have been taken beforehand.
+    pub(in crate::rt) fn new(stack: Option<Stack>) -> Self {
+        let (coroutine, yielder) = (UnsafeCell::new(None), Cell::new(ptr::null()));
+        Self { ended: Cell::new(false), coroutine, yielder, beforehand: Cell::new(stack) }
+    }
+
+    /// The stack that was taken beforehand.
+    pub(in crate::rt) fn taken_beforehand(&self) -> Option<Stack> {
+        self.beforehand.take()
     }
 
     /// Gives it a stack, and what to run there.

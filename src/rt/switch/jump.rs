@@ -33,11 +33,10 @@ pub(in crate::rt) struct Context {
     inside: Cell<*mut Word>,
     ended: Cell<bool>,
     stack: Cell<Option<Stack>>,
-    body: Cell<Option<*const dyn Body>>,
 }
 
-// The first frame of a stack: takes the argument and the function off it, which leaves it aligned, and calls. There is no
-// caller to find, for who walks the stack.
+// The first frame of a stack: takes the argument and the function off it, which leaves it aligned, and calls; what then lies on
+// top is the second argument. There is no caller to find, for who walks the stack.
 global_asm!(
     ".balign 16",
     ".type gochan_first_frame_0_1, @function",
@@ -46,6 +45,7 @@ global_asm!(
     ".cfi_undefined rip",
     "pop rdi",
     "pop rax",
+    "mov rsi, rsp",
     "call rax",
     "ud2",
     ".cfi_endproc",
@@ -88,11 +88,11 @@ unsafe fn switch(save: *mut *mut Word, to: *mut Word) {
     }
 }
 
-extern "C" fn enter(context: *const Context) -> ! {
-    // SAFETY: the record, which the context is in, lives until its goroutine has ended.
+extern "C" fn enter(context: *const Context, body: *const *const dyn Body) -> ! {
+    // SAFETY: the record, which the context is in, and which is the body, lives until its goroutine has ended.
     unsafe {
         let context = &*context;
-        (*context.body.get().expect("prepared")).run();
+        (**body).run();
         context.ended.set(true);
         context.switch_out(&running().0.outside);
     }
@@ -104,13 +104,14 @@ impl Context {
     /// Can a goroutine switch to another one?
     pub(in crate::rt) const HOPS: bool = true;
 
-    pub(in crate::rt) fn new() -> Self {
-        Self {
-            inside: Cell::new(ptr::null_mut()),
-            ended: Cell::new(false),
-            stack: Cell::new(None),
-            body: Cell::new(None),
-        }
+    /// Its stack may have been taken beforehand.
+    pub(in crate::rt) fn new(stack: Option<Stack>) -> Self {
+        Self { inside: Cell::new(ptr::null_mut()), ended: Cell::new(false), stack: Cell::new(stack) }
+    }
+
+    /// The stack that was taken beforehand.
+    pub(in crate::rt) fn taken_beforehand(&self) -> Option<Stack> {
+        self.stack.take()
     }
 
     /// Gives it a stack, and what to run there.
@@ -118,11 +119,12 @@ impl Context {
     /// # Safety
     /// This, and the body, stay where they are until it has ended.
     pub(in crate::rt) unsafe fn prepare(&self, stack: Stack, body: *const dyn Body) {
+        const { assert!(size_of::<*const dyn Body>() == 2 * size_of::<Word>()) };
         let base = stack.base.cast::<Word>().as_ptr();
-        self.body.set(Some(body));
         // SAFETY: the words below the base are the stack's, and it is aligned to 16 bytes.
         unsafe {
-            let top = base.sub(3);
+            base.sub(2).cast::<*const dyn Body>().write(body);
+            let top = base.sub(5);
             top.write(gochan_first_frame_0_1 as Word);
             top.add(1).write(ptr::from_ref(self).cast());
             top.add(2).write(enter as Word);
