@@ -55,6 +55,60 @@ fn who_sleeps_relieves_who_is_behind() {
     });
 }
 
+/// How many of `goroutines` had ended whenever one more of them had been joined, in order, on a single worker.
+fn ended_at_each_join(goroutines: usize, each: impl Fn() + Copy + Send + 'static) -> Vec<usize> {
+    runtime(1).run(move || {
+        let ended = Arc::new(AtomicUsize::new(0));
+        let start = |ended: Arc<AtomicUsize>| {
+            go(move || {
+                each();
+                ended.fetch_add(1, Ordering::Relaxed);
+            })
+        };
+        let all: Vec<_> = (0..goroutines).map(|_| start(ended.clone())).collect();
+        let join = |one: rt::JoinHandle<()>| {
+            one.join().unwrap();
+            ended.load(Ordering::Relaxed)
+        };
+        all.into_iter().map(join).collect()
+    })
+}
+
+/// Who waits for many that end at once is not switched in for each of them, nor kept waiting for all.
+#[test]
+fn short_ones_end_in_rows() {
+    watchdog(|| {
+        let best = (0..20)
+            .map(|_| {
+                let ended = ended_at_each_join(1000, || ());
+                let longest = ended.windows(2).map(|two| two[1] - two[0]).max().unwrap();
+                assert!(longest <= 10, "{longest} in one row");
+                let mut times = ended;
+                times.dedup();
+                times.len()
+            })
+            .min();
+        assert!(best.unwrap() <= 250, "switched in {best:?} times for 1000");
+    });
+}
+
+/// Those that take their time do not: whoever waits for the first goes on when it has ended.
+#[test]
+fn long_ones_do_not_end_in_rows() {
+    watchdog(|| {
+        let spin = || {
+            let start = Instant::now();
+            while start.elapsed() < Duration::from_micros(100) {
+                std::hint::spin_loop();
+            }
+        };
+        for (joined, ended) in ended_at_each_join(40, spin).into_iter().enumerate() {
+            // Once in a while fresh work has its turn first.
+            assert!(ended <= joined + 2, "{ended} had ended before number {joined} was seen to");
+        }
+    });
+}
+
 /// As many goroutines as there are workers, each of which waits for the next by looking, without ever letting go: all run at
 /// the same time, wherever they were started.
 #[test]

@@ -8,24 +8,31 @@
 //! a closure of the oldest parent is next, so that none waits for ever; and others, who steal or are sent to, get those.
 //!
 //! The side is a stack, at whose bottom others steal. What was pushed since the worker last took something is a family, and is
-//! turned over when it next does, so that the first of them lies on top.
+//! turned over when it next does, so that the first of them lies on top. It has a lock, not a work-stealing deque: that takes a
+//! fence whenever its owner takes one, and twice as many takes and pushes to turn a family over. Sections are a few
+//! instructions, but for one turned over or stolen. Nothing is dropped under the lock, and no other lock is taken.
 
 use super::g::Fresh;
 use super::runtime::until_known;
 use super::worker::Work;
+use crate::primitive::Lock;
 use crossbeam_deque::{Stealer, Worker as Deque};
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Room for so many closures is kept when there are none.
+const KEPT: usize = 1 << 15;
 
 /// The queue, as its worker sees it.
 pub(super) struct Queue {
     /// Closures that were made here.
-    made: Deque<Work>,
+    made: Arc<Made>,
     /// How many of them were, since one was last taken.
     unturned: Cell<usize>,
     /// Families among them: at most so many.
     families: Cell<usize>,
-    /// Room to turn one over.
-    turning: RefCell<Vec<Work>>,
     /// Everything else, in order.
     line: Deque<Work>,
     others: Stealers,
@@ -36,23 +43,43 @@ pub(super) struct Queue {
 /// The queue, as others see it.
 #[derive(Clone)]
 pub(super) struct Stealers {
-    made: Stealer<Work>,
+    made: Arc<Made>,
     line: Stealer<Work>,
+}
+
+/// Closures, the one to start next last.
+struct Made {
+    closures: Lock<VecDeque<Work>>,
+    /// How many there are, for who looks without the lock.
+    len: AtomicUsize,
+}
+
+impl Made {
+    #[inline]
+    fn locked<R>(&self, section: impl FnOnce(&mut VecDeque<Work>) -> R) -> R {
+        let mut closures = self.closures.lock();
+        let result = section(&mut closures);
+        self.len.store(closures.len(), Ordering::Relaxed);
+        result
+    }
+
+    #[inline]
+    fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 impl Queue {
     pub(super) fn new() -> Self {
-        let (made, line) = (Deque::new_lifo(), Deque::new_fifo());
-        let others = Stealers { made: made.stealer(), line: line.stealer() };
-        Self {
-            made,
-            unturned: Cell::new(0),
-            families: Cell::new(0),
-            turning: RefCell::default(),
-            line,
-            others,
-            line_next: Cell::new(false),
-        }
+        let line = Deque::new_fifo();
+        let made = Arc::new(Made { closures: Lock::new(VecDeque::new()), len: AtomicUsize::new(0) });
+        let others = Stealers { made: made.clone(), line: line.stealer() };
+        Self { made, unturned: Cell::new(0), families: Cell::new(0), line, others, line_next: Cell::new(false) }
     }
 
     pub(super) fn stealers(&self) -> Stealers {
@@ -64,7 +91,7 @@ impl Queue {
         match work {
             Work::Fresh(_) => {
                 self.unturned.set(self.unturned.get() + 1);
-                self.made.push(work);
+                self.made.locked(|closures| closures.push_back(work));
             }
             Work::Task(_) => self.line.push(work),
         }
@@ -86,22 +113,27 @@ impl Queue {
     }
 
     fn pop_made(&self) -> Option<Work> {
+        let family = self.unturned.replace(0);
         if self.made.is_empty() {
-            self.unturned.set(0);
             self.families.set(0);
             return None;
         }
-        let family = self.unturned.replace(0);
         if family > 0 {
             self.families.set(self.families.get() + 1);
         }
-        if family > 1 {
-            let mut turning = self.turning.borrow_mut();
-            // Others may have taken some.
-            turning.extend((0..family).map_while(|_| self.made.pop()));
-            turning.drain(..).for_each(|work| self.made.push(work));
-        }
-        self.made.pop()
+        let mut room = None;
+        let work = self.made.locked(|closures| {
+            if family > 1 {
+                turn_over(closures, family);
+            }
+            let work = closures.pop_back();
+            if closures.is_empty() && closures.capacity() > KEPT {
+                room = Some(std::mem::take(closures));
+            }
+            work
+        });
+        drop(room);
+        work
     }
 
     /// One of the oldest family, if there are several; else what is next.
@@ -111,21 +143,18 @@ impl Queue {
 
     /// One for somebody else: of the oldest family.
     pub(super) fn pop_oldest(&self) -> Option<Work> {
-        if self.made.is_empty() { self.line.pop() } else { until_known(|| self.others.made.steal()) }
+        if self.made.is_empty() { self.line.pop() } else { self.made.locked(VecDeque::pop_front) }
     }
 
-    /// Shows closures that have not started, and has them in order as before: the `most` newest that were made here, and the
-    /// others if they and the tasks among them are no more than that. Who looks meanwhile finds nothing: the caller wakes
-    /// somebody if there is something for him.
+    /// Shows closures that have not started: the `most` newest that were made here, and the others if they and the tasks among them
+    /// are no more than that. Who looks at those meanwhile finds nothing: the caller wakes somebody if there is something for him.
     pub(super) fn each_fresh(&self, most: usize, mut see: impl FnMut(&Fresh)) {
         let mut show = |work: &Work| {
             if let Work::Fresh(fresh) = work {
                 see(fresh);
             }
         };
-        let newest: Vec<Work> = (0..most).map_while(|_| self.made.pop()).collect();
-        newest.iter().rev().for_each(&mut show);
-        newest.into_iter().rev().for_each(|work| self.made.push(work));
+        self.made.locked(|closures| closures.range(closures.len().saturating_sub(most)..).for_each(&mut show));
         let len = self.line.len();
         if len <= most {
             // Once round, so that they are in order again.
@@ -145,6 +174,13 @@ impl Queue {
     }
 }
 
+/// The newest are in the order in which they were made; others may have taken some.
+#[cold]
+fn turn_over(closures: &mut VecDeque<Work>, family: usize) {
+    let from = closures.len() - family.min(closures.len());
+    closures.make_contiguous()[from..].reverse();
+}
+
 impl Stealers {
     pub(super) fn len(&self) -> usize {
         self.made.len() + self.line.len()
@@ -157,12 +193,23 @@ impl Stealers {
     /// Half of one side, in one piece: those who were started one after the other will have to do with each other. One of
     /// them to be run, the others into the thief's queue.
     pub(super) fn steal_into(&self, thief: &Queue) -> Option<Work> {
-        let from = |side: &Stealer<Work>| {
-            if side.is_empty() {
+        let of_made = || {
+            if self.made.is_empty() {
                 return None;
             }
-            until_known(|| side.steal_batch_with_limit_and_pop(&thief.line, usize::MAX))
+            self.made.locked(|closures| {
+                let mut half = closures.drain(..closures.len().div_ceil(2));
+                let first = half.next();
+                half.for_each(|work| thief.line.push(work));
+                first
+            })
         };
-        from(&self.made).or_else(|| from(&self.line))
+        let of_line = || {
+            if self.line.is_empty() {
+                return None;
+            }
+            until_known(|| self.line.steal_batch_with_limit_and_pop(&thief.line, usize::MAX))
+        };
+        of_made().or_else(of_line)
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! What it may run, in the order in which it looks:
 //! - `runnext`, the goroutine that was readied last from here: it uses what its waker has just touched. Chains of it are
-//!   capped, or two goroutines that ready each other would keep all others out.
+//!   capped, or two goroutines that ready each other would keep all others out. It comes second for a moment where closures start
+//!   and end in a row ([`Worker::goes_on_in_a_row`]).
 //! - `ready`: started goroutines, in order. Only this worker can run them, so neither queue needs an atomic.
 //! - `fresh`: closures and tasks, which other workers may steal (see `queue`).
 //! - the injector, what other workers have, and then sleep.
@@ -46,6 +47,10 @@ use std::time::{Duration, Instant};
 
 /// Hops from one runnext to the next before the others have their turn.
 const LONGEST_CHAIN: u32 = if cfg!(gochan_bug = "runnext_starvation") { u32::MAX } else { 32 };
+/// Goroutines that start and end in a row before whoever waits for one of them has his turn: he may wait for all of them.
+const LONGEST_ROW: u32 = 8;
+/// If such rows begin at this distance at most.
+const BRISK: Duration = Duration::from_micros(50);
 /// Turns between two looks at the clock while there is work.
 const TURNS_PER_CLOCK: u32 = 16;
 /// Turns between two looks at fresh work before started goroutines: Go's prime.
@@ -55,6 +60,8 @@ const LOOKS: u32 = 64;
 /// The same beside a worker that has fresh work and is busy with something else: some 100 us, in which whoever starts many
 /// goroutines comes to where the burst is shared in one piece.
 const PATIENT_LOOKS: u32 = 1000;
+/// So many of those looks are at its own inbox only, but for one: each look at another worker takes a cache line from that.
+const LOOKS_PER_LOOK_AT_OTHERS: u32 = 8;
 /// Looks at the inbox before sleeping, of a worker to which a goroutine has come that way since it last slept: some 20 us.
 /// That is what waking it costs.
 const MAIL_LOOKS: u32 = 250;
@@ -137,6 +144,11 @@ pub(super) struct Worker {
     /// Started goroutines that have not ended.
     pub(super) residents: RefCell<Vec<Ref<dyn Body>>>,
     chain: Cell<u32>,
+    /// Whoever ran last has ended.
+    has_ended_one: Cell<bool>,
+    /// How many were started while somebody else could have gone on, and when he first could.
+    row: Cell<u32>,
+    row_began: Cell<Option<Instant>>,
     /// The turn in which it last looked at fresh work first.
     fresh_turn: Cell<u32>,
     /// The turn in which a closure was last made here.
@@ -177,6 +189,9 @@ impl Worker {
             mail: RefCell::default(),
             residents: RefCell::default(),
             chain: Cell::new(0),
+            has_ended_one: Cell::new(false),
+            row: Cell::new(0),
+            row_began: Cell::new(None),
             fresh_turn: Cell::new(0),
             pushed: Cell::new(0),
             relieved_by: Cell::new(None),
@@ -349,6 +364,12 @@ impl Worker {
         }
         let next = self.runnext.get();
         if !next.is_null() && (self.chain.get() < LONGEST_CHAIN || self.ready.borrow().is_empty()) {
+            if self.goes_on_in_a_row() {
+                if let Some(work) = self.fresh.pop() {
+                    return Found::Work(work);
+                }
+            }
+            self.row.set(0);
             self.chain.set(self.chain.get() + 1);
             self.runnext.set(ptr::null());
             return Found::G(next);
@@ -366,6 +387,23 @@ impl Worker {
                 None => Found::Nothing,
             },
         }
+    }
+
+    /// Somebody can go on. But has one goroutine after the other started and ended, in next to no time, and are there more of them?
+    /// Then a few more come first: whoever waits for all of them would else be switched in for each.
+    fn goes_on_in_a_row(&self) -> bool {
+        let row = self.row.get();
+        if !self.has_ended_one.get() || row == LONGEST_ROW || self.fresh.is_empty() || !self.ready.borrow().is_empty() {
+            return false;
+        }
+        if row == 0 {
+            let now = Instant::now();
+            if self.row_began.replace(Some(now)).is_none_or(|began| now - began >= BRISK) {
+                return false;
+            }
+        }
+        self.row.set(row + 1);
+        true
     }
 
     /// This worker's own fresh work, or what was sent to it.
@@ -396,6 +434,10 @@ impl Worker {
         while found.is_none() && looks < most && !self.remote.has_mail() && self.remote.mailbox.is_empty() {
             pause();
             looks += 1;
+            // Who makes many writes where others look.
+            if most == PATIENT_LOOKS && looks % LOOKS_PER_LOOK_AT_OTHERS != 0 {
+                continue;
+            }
             found = shared.injected(self.fresh.line());
             for (other, turn) in &seen {
                 let is_busy_with_it = other.turn() != *turn;
@@ -607,7 +649,9 @@ impl Worker {
         // SAFETY: who has just stopped; its record is buried here and nowhere else.
         let g = unsafe { &*self.current.replace(ptr::null()) };
         self.identity.set(identity);
-        if g.own.context.has_ended() {
+        let has_ended = g.own.context.has_ended();
+        self.has_ended_one.set(has_ended);
+        if has_ended {
             self.bury(g);
         }
         if self.deferred.get() && !thread::panicking() {
