@@ -55,6 +55,46 @@ fn who_sleeps_relieves_who_is_behind() {
     });
 }
 
+/// A worker that computes for ever keeps nothing that others could start, also if the others have work of their own all the time.
+#[test]
+fn what_a_stuck_worker_has_reaches_busy_ones() {
+    watchdog(|| {
+        let started = runtime(2).run(|| {
+            let (over, stuck) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+            let (tell, told) = bounded(1);
+            // Half of them on either worker.
+            let all: Vec<_> = (0..16)
+                .map(|_| {
+                    let (over, stuck, tell) = (over.clone(), stuck.clone(), tell.clone());
+                    go(move || {
+                        (0..1000).for_each(|_| rt::yield_now());
+                        if stuck.swap(true, Ordering::Relaxed) {
+                            while !over.load(Ordering::Relaxed) {
+                                rt::yield_now();
+                            }
+                            return;
+                        }
+                        let started = Arc::new(AtomicUsize::new(0));
+                        for _ in 0..8 {
+                            let started = started.clone();
+                            drop(go(move || started.fetch_add(1, Ordering::Relaxed)));
+                        }
+                        let start = Instant::now();
+                        while started.load(Ordering::Relaxed) < 8 && start.elapsed() < PATIENCE / 2 {
+                            std::hint::spin_loop();
+                        }
+                        tell.send(started.load(Ordering::Relaxed)).unwrap();
+                        over.store(true, Ordering::Relaxed);
+                    })
+                })
+                .collect();
+            all.into_iter().for_each(|one| one.join().unwrap());
+            told.recv().unwrap()
+        });
+        assert_eq!(started, 8, "while another worker made turns");
+    });
+}
+
 /// How many of `goroutines` had ended whenever one more of them had been joined, in order, on a single worker.
 fn ended_at_each_join(goroutines: usize, each: impl Fn() + Copy + Send + 'static) -> Vec<usize> {
     runtime(1).run(move || {

@@ -2,7 +2,8 @@
 //!
 //! Started goroutines stay on their worker, so nothing can be done for those. But its fresh work and its tasks may run
 //! elsewhere; as a rule nobody takes a worker's only piece, and nobody is woken for it. The monitor looks every
-//! few milliseconds, says who is stuck, and wakes somebody; and tells the user, if he has asked for that. When nothing has
+//! few milliseconds, says who is stuck, and wakes somebody; and tells the user, if he has asked for that. Who is not idle does
+//! not look at what others have, but at the injector: there it puts what nobody has come for. When nothing has
 //! run for half a second it sleeps, until a worker that has slept is awake again.
 
 use super::deadlock::Helper;
@@ -18,6 +19,8 @@ const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(10);
 /// Who is at the same thing for so long is not only waiting for a processor.
 const LOST: Duration = Duration::from_millis(10);
+/// And who is there for so long with something that others could do, which nobody has taken, leaves it to all.
+const LEFT: Duration = Duration::from_millis(20);
 const IDLE: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
@@ -85,6 +88,10 @@ fn watch(shared: &Shared, parker: &Parker) {
                 Some(seen) if seen.turn == turn => {
                     let since = seen.since.elapsed();
                     if worker.is_stuck_beside_work(since >= LOST) {
+                        // Who is idle takes it. But all of them may have work of their own, all the time.
+                        if since >= LEFT {
+                            worker.leave_work(|work| shared.inject_again(work));
+                        }
                         shared.wake_one();
                         helped = true;
                     }

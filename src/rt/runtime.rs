@@ -200,6 +200,11 @@ impl Shared {
         if matches!(work, Work::Fresh(_)) {
             self.spawned_outside.fetch_add(1, Ordering::Relaxed);
         }
+        self.inject_again(work);
+    }
+
+    /// What a worker had that does not come to it.
+    pub(super) fn inject_again(&self, work: Work) {
         self.injector.push(work);
         self.wakep();
         // Either the end sees the work, or this sees the end: `wakep` has a fence.
