@@ -47,13 +47,28 @@ pub(crate) enum Attempt {
     Crowded,
 }
 
-/// What came of a glance at an arm, which meets nobody who waits.
+/// What came of a glance at an arm, which meets nobody who waits. Flat, so that it is returned in registers.
 pub(crate) enum Glance {
     /// As in [`Attempt`]; the channel is not locked.
     Nothing(u64),
-    Fired(Fired),
+    /// As in [`Fired`].
+    Received(u64),
+    /// The arm has fired: it has a slot for its value.
+    Reserved,
     /// There is more to see, by [`Selectable::look_closer`]. The channel is locked.
     Locked,
+}
+
+impl Glance {
+    /// What the arm has fired with.
+    #[inline]
+    pub(crate) fn fired(&self) -> Option<Fired> {
+        match *self {
+            Self::Received(number) => Some(Fired::Received(number)),
+            Self::Reserved => Some(Fired::Promised(Promised::Reserved)),
+            Self::Nothing(_) | Self::Locked => None,
+        }
+    }
 }
 
 /// A channel as a select sees it.
@@ -226,12 +241,12 @@ impl<T> Selectable for Hchan<T> {
             Dir::Recv => {
                 // SAFETY: the room is the caller's.
                 if unsafe { state.pop_quickly(self, room.cast()) } {
-                    return Glance::Fired(Fired::Received(state.next_handoff()));
+                    return Glance::Received(state.next_handoff());
                 }
             }
             Dir::Send => {
                 if state.reserve_quickly(self) {
-                    return Glance::Fired(Fired::Promised(Promised::Reserved));
+                    return Glance::Reserved;
                 }
             }
         }

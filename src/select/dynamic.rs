@@ -1,7 +1,7 @@
 //! Select: a list of operations that is made at run time.
 
 use super::{Case, First, INLINE, selectgo_after, watch};
-use crate::chan::arm::{Dir, Fired, Glance, Target};
+use crate::chan::arm::{Dir, Fired, Target};
 use crate::chan::handshake::{Promise, Promised};
 use crate::chan::hchan::Patience;
 use crate::{
@@ -229,28 +229,31 @@ impl<'a> Select<'a> {
         self.indices.remove(at);
     }
 
-    /// Selects, and says in `selected` what has fired, which stays where it is: it is large. False if nothing has.
-    #[inline]
+    /// Selects, and says in `selected` what has fired, which stays where it is: it is large. Who calls this, and what finishes the
+    /// operation, is inlined, so that it is moved nowhere. False if nothing has fired.
+    #[inline(never)]
     fn run(
         &mut self,
         selected: &mut SelectedOperation<'a>,
-        patience: Patience,
+        patience: &Patience,
         at: &'static Location<'static>,
     ) -> bool {
-        if !is_small(self.needs) {
-            selected.slot = Slot::Large(self.large_room());
-        }
+        let room = if is_small(self.needs) { selected.slot.room() } else { self.large_room_in(&mut selected.slot) };
+        let cases = &*self.cases;
         // SAFETY: the room is large enough for every value that may be received.
-        let fired = unsafe {
-            let first = First::glance(&self.cases, self.biased, patience, Some(selected.slot.room()));
-            match first.glance {
-                Some(Glance::Fired(fired)) => Some((first.case, fired)),
-                _ => self.run_after(first, &mut selected.slot, patience, at),
-            }
+        let first = unsafe { First::glance(cases, self.biased, patience, Some(room)) };
+        let case = if let Some(fired) = first.fired() {
+            selected.fired = fired;
+            first.case
+        } else {
+            // SAFETY: as above.
+            let fired = unsafe { self.run_after(first, &mut selected.slot, *patience, at) };
+            let Some((case, fired)) = fired else { return false };
+            selected.fired = fired;
+            case
         };
-        let Some((case, fired)) = fired else { return false };
         let Case { target, dir, .. } = self.cases[case];
-        (selected.index, selected.target, selected.dir, selected.fired) = (self.indices[case], target, dir, fired);
+        (selected.index, selected.target, selected.dir) = (self.indices[case], target, dir);
         true
     }
 
@@ -288,6 +291,12 @@ impl<'a> Select<'a> {
         SelectedOperation { index: self.indices[case], target, dir, fired, slot, _not_send: PhantomData }
     }
 
+    #[cold]
+    fn large_room_in(&mut self, slot: &mut Slot) -> *mut () {
+        *slot = Slot::Large(self.large_room());
+        slot.room()
+    }
+
     /// The room that the select has, unless there is none, or it is too small, or an operation still uses it.
     fn large_room(&mut self) -> Arc<Large> {
         let needs = self.needs;
@@ -318,10 +327,11 @@ impl<'a> Select<'a> {
     /// select.recv(&rx);
     /// assert!(select.try_select().is_err());
     /// ```
+    #[inline]
     #[track_caller]
     pub fn try_select(&mut self) -> Result<SelectedOperation<'a>, TrySelectError> {
         let mut selected = SelectedOperation::none();
-        if self.run(&mut selected, Patience::Try, Location::caller()) { Ok(selected) } else { Err(TrySelectError) }
+        if self.run(&mut selected, &Patience::Try, Location::caller()) { Ok(selected) } else { Err(TrySelectError) }
     }
 
     /// Waits until an operation is possible, and selects it.
@@ -339,11 +349,12 @@ impl<'a> Select<'a> {
     ///     assert_eq!(select.select().recv(&rx), Ok(7));
     /// });
     /// ```
+    #[inline]
     #[track_caller]
     pub fn select(&mut self) -> SelectedOperation<'a> {
         self.require_operations();
         let mut selected = SelectedOperation::none();
-        let fired = self.run(&mut selected, Patience::Forever, Location::caller());
+        let fired = self.run(&mut selected, &Patience::Forever, Location::caller());
         assert!(fired, "waited for ever");
         selected
     }
@@ -362,6 +373,7 @@ impl<'a> Select<'a> {
     /// select.recv(&rx);
     /// assert!(select.select_timeout(Duration::from_millis(5)).is_err());
     /// ```
+    #[inline]
     #[track_caller]
     pub fn select_timeout(&mut self, timeout: Duration) -> Result<SelectedOperation<'a>, SelectTimeoutError> {
         self.run_until(Patience::For(timeout), Location::caller())
@@ -381,18 +393,20 @@ impl<'a> Select<'a> {
     /// select.recv(&rx);
     /// assert!(select.select_deadline(Instant::now() + Duration::from_millis(5)).is_err());
     /// ```
+    #[inline]
     #[track_caller]
     pub fn select_deadline(&mut self, deadline: Instant) -> Result<SelectedOperation<'a>, SelectTimeoutError> {
         self.run_until(Patience::Until(deadline), Location::caller())
     }
 
+    #[inline]
     fn run_until(
         &mut self,
         patience: Patience,
         at: &'static Location<'static>,
     ) -> Result<SelectedOperation<'a>, SelectTimeoutError> {
         let mut selected = SelectedOperation::none();
-        if self.run(&mut selected, patience, at) { Ok(selected) } else { Err(SelectTimeoutError) }
+        if self.run(&mut selected, &patience, at) { Ok(selected) } else { Err(SelectTimeoutError) }
     }
 
     fn watch(&self, patience: Patience, at: &'static Location<'static>) -> Option<usize> {
@@ -547,6 +561,7 @@ impl SelectedOperation<'_> {
     /// assert_eq!(operation.index(), receive);
     /// assert!(operation.recv(&rx).is_err());
     /// ```
+    #[inline]
     #[must_use]
     pub fn index(&self) -> usize {
         self.index
@@ -569,6 +584,7 @@ impl SelectedOperation<'_> {
     /// assert_eq!(select.select().send(&tx.clone(), 7), Ok(()));
     /// assert_eq!(rx.recv(), Ok(7));
     /// ```
+    #[inline]
     pub fn send<T>(mut self, s: &Sender<T>, msg: T) -> Result<(), SendError<T>> {
         let is_it = self.dir == Dir::Send && self.target.address() == s.target().address();
         assert!(is_it, "passed a sender that wasn't selected");
@@ -597,6 +613,7 @@ impl SelectedOperation<'_> {
     /// select.recv(&rx);
     /// assert_eq!(select.select().recv(&rx.clone()), Ok(7));
     /// ```
+    #[inline]
     pub fn recv<T>(mut self, r: &Receiver<T>) -> Result<T, RecvError> {
         let is_it = self.dir == Dir::Recv && self.target.address() == r.target().address();
         assert!(is_it, "passed a receiver that wasn't selected");
@@ -608,11 +625,22 @@ impl SelectedOperation<'_> {
     }
 }
 
-impl Drop for SelectedOperation<'_> {
-    fn drop(&mut self) {
+impl SelectedOperation<'_> {
+    #[cold]
+    #[inline(never)]
+    fn give_up(&mut self) {
         let room = self.slot.room();
         // SAFETY: if a value was received, it is in the slot.
         unsafe { self.target.give_up(self.fired, room) };
+    }
+}
+
+impl Drop for SelectedOperation<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if !matches!(self.fired, Fired::Closed) {
+            self.give_up();
+        }
     }
 }
 

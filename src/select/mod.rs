@@ -113,7 +113,7 @@ impl First {
     /// # Safety
     /// As for [`selectgo`].
     #[inline]
-    unsafe fn glance(cases: &[Case<'_>], biased: bool, patience: Patience, room: Option<*mut ()>) -> Self {
+    unsafe fn glance(cases: &[Case<'_>], biased: bool, patience: &Patience, room: Option<*mut ()>) -> Self {
         if !matches!(patience, Patience::Try) {
             park::spend();
         }
@@ -133,6 +133,11 @@ impl First {
         };
         Self { case, glance }
     }
+
+    #[inline]
+    fn fired(&self) -> Option<Fired> {
+        self.glance.as_ref().and_then(Glance::fired)
+    }
 }
 
 /// A glance at a timer, as of `now`. Its room is for an instant.
@@ -143,7 +148,7 @@ fn glance_at_timer(timer: &Timer, now: Instant, room: *mut ()) -> Glance {
         Some(due) => {
             // SAFETY: a timer's arm has a room for what it receives.
             unsafe { room.cast::<Instant>().write(due) };
-            Glance::Fired(Fired::Received(0))
+            Glance::Received(0)
         }
     }
 }
@@ -161,10 +166,10 @@ pub(crate) unsafe fn selectgo(
 ) -> Option<(usize, Fired)> {
     // SAFETY: the caller's contract.
     unsafe {
-        let first = First::glance(cases, biased, patience, None);
-        match first.glance {
-            Some(Glance::Fired(fired)) => Some((first.case, fired)),
-            _ => selectgo_after(first, cases, biased, patience, at),
+        let first = First::glance(cases, biased, &patience, None);
+        match first.fired() {
+            Some(fired) => Some((first.case, fired)),
+            None => selectgo_after(first, cases, biased, patience, at),
         }
     }
 }
@@ -191,8 +196,8 @@ unsafe fn selectgo_after(
                 this.keep_word(first.case, word);
                 this.glances(1)
             }
-            Some(Glance::Fired(fired)) => return Some((first.case, fired)),
             Some(Glance::Locked) => Glances::Locked(0),
+            Some(glance) => return Some((first.case, glance.fired()?)),
             None => this.glances(0),
         }
     };
@@ -401,10 +406,10 @@ impl<'c> Selectgo<'c> {
                 Target::Chan(chan) => unsafe { chan.glance(case.dir, case.room) },
                 Target::Timer(timer) => glance_at_timer(timer, self.now(), case.room),
             };
-            match glance {
-                Glance::Nothing(word) => self.keep_word(i, word),
-                Glance::Fired(fired) => return Glances::Fired(i, fired),
-                Glance::Locked => return Glances::Locked(k),
+            match (&glance, glance.fired()) {
+                (_, Some(fired)) => return Glances::Fired(i, fired),
+                (Glance::Nothing(word), _) => self.keep_word(i, *word),
+                _ => return Glances::Locked(k),
             }
         }
         Glances::Nothing
@@ -455,9 +460,9 @@ impl<'c> Selectgo<'c> {
                 Target::Chan(chan) => unsafe {
                     chan.attempt(dir, room, self.nonblocking, &mut || held.release(target.address()))
                 },
-                Target::Timer(timer) => match glance_at_timer(timer, self.now(), room) {
-                    Glance::Fired(fired) => Attempt::Fired(fired, Ready::NOBODY),
-                    _ => continue,
+                Target::Timer(timer) => match glance_at_timer(timer, self.now(), room).fired() {
+                    Some(fired) => Attempt::Fired(fired, Ready::NOBODY),
+                    None => continue,
                 },
             };
             if !matches!(attempt, Attempt::Nothing(_)) {

@@ -72,10 +72,15 @@ fn random(bound: usize) -> usize {
         // Without a destructor, so that it can be used in others' destructors.
         static STATE: Cell<u64> = const { Cell::new(0) };
     }
+    /// Entropy of the operating system's, another per thread.
+    #[cold]
+    #[inline(never)]
+    fn seed() -> u64 {
+        RandomState::new().build_hasher().finish() | 1
+    }
     let mut state = STATE.get();
     if state == 0 {
-        // Entropy of the operating system's, another per thread.
-        state = RandomState::new().build_hasher().finish() | 1;
+        state = seed();
     }
     // SplitMix64.
     state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);

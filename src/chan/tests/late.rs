@@ -46,7 +46,8 @@ fn offer(chan: &Hchan<u32>) -> &'static str {
     let attempt = unsafe {
         match chan.glance(Dir::Send, std::ptr::null_mut()) {
             Glance::Nothing(_) => return "nothing",
-            Glance::Fired(fired) => Attempt::Fired(fired, Ready::NOBODY),
+            Glance::Received(number) => Attempt::Fired(Fired::Received(number), Ready::NOBODY),
+            Glance::Reserved => Attempt::Fired(Fired::Promised(Promised::Reserved), Ready::NOBODY),
             Glance::Locked => chan.look_closer(Dir::Send, std::ptr::null_mut(), true),
         }
     };
