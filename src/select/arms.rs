@@ -69,7 +69,7 @@ impl<T> Telling<T> for GoExact {
 
 /// A receiving arm.
 pub struct RecvArm<'a, T, G> {
-    target: Target<'a>,
+    receiver: &'a Receiver<T>,
     room: MaybeUninit<T>,
     fired: Option<Fired>,
     telling: PhantomData<G>,
@@ -100,7 +100,7 @@ unsafe impl<T: Send, G> Sync for RecvArm<'_, T, G> {}
 impl<T, G: Telling<T>> RecvArm<'_, T, G> {
     #[inline]
     pub fn arm(&mut self) -> Arm<'_> {
-        let case = Case { target: self.target, dir: Dir::Recv, room: self.room.as_mut_ptr().cast() };
+        let case = Case { target: self.receiver.target(), dir: Dir::Recv, room: self.room.as_mut_ptr().cast() };
         Arm { case, fired: &mut self.fired }
     }
 
@@ -152,14 +152,16 @@ pub(super) fn patience(wait: Option<Option<Duration>>) -> Patience {
 /// Selects among `arms`: the index of the one that has fired, or their number if none has.
 #[doc(hidden)]
 #[track_caller]
-#[inline]
+#[inline(always)]
 pub fn select<const N: usize>(arms: [Arm<'_>; N], biased: bool, wait: Option<Option<Duration>>) -> usize {
     let cases = arms.each_ref().map(|arm| arm.case);
+    // Apart, so that the arms themselves are nowhere in memory.
+    let places = arms.map(|arm| arm.fired);
     // SAFETY: each receiving arm has its room.
     match unsafe { selectgo(&cases, biased, patience(wait), Location::caller()) } {
         None => N,
         Some((case, fired)) => {
-            *arms[case].fired = Some(fired);
+            *places[case] = Some(fired);
             case
         }
     }
@@ -170,7 +172,7 @@ pub fn select<const N: usize>(arms: [Arm<'_>; N], biased: bool, wait: Option<Opt
 impl<T> Receiver<T> {
     #[inline]
     pub fn __recv_arm(&self) -> RecvArm<'_, T, Plain> {
-        RecvArm { target: self.target(), room: MaybeUninit::uninit(), fired: None, telling: PhantomData }
+        RecvArm { receiver: self, room: MaybeUninit::uninit(), fired: None, telling: PhantomData }
     }
 }
 
@@ -186,8 +188,8 @@ impl<T> Sender<T> {
 impl<T> Chan<T> {
     #[inline]
     pub fn __recv_arm(&self) -> RecvArm<'_, T, GoExact> {
-        let target = self.as_receiver().target();
-        RecvArm { target, room: MaybeUninit::uninit(), fired: None, telling: PhantomData }
+        let receiver = self.as_receiver();
+        RecvArm { receiver, room: MaybeUninit::uninit(), fired: None, telling: PhantomData }
     }
 
     #[inline]

@@ -242,7 +242,7 @@ impl<'a> Select<'a> {
         let cases = &*self.cases;
         // SAFETY: the room is large enough for every value that may be received.
         let first = unsafe { First::glance(cases, self.biased, patience, Some(room)) };
-        let case = if let Some(fired) = first.fired() {
+        let case = if let Some(fired) = first.ended() {
             selected.fired = fired;
             first.case
         } else {

@@ -112,7 +112,7 @@ impl First {
     ///
     /// # Safety
     /// As for [`selectgo`].
-    #[inline]
+    #[inline(always)]
     unsafe fn glance(cases: &[Case<'_>], biased: bool, patience: &Patience, room: Option<*mut ()>) -> Self {
         if !matches!(patience, Patience::Try) {
             park::spend();
@@ -134,8 +134,9 @@ impl First {
         Self { case, glance }
     }
 
+    /// What the select ends with, if it does.
     #[inline]
-    fn fired(&self) -> Option<Fired> {
+    fn ended(&self) -> Option<Fired> {
         self.glance.as_ref().and_then(Glance::fired)
     }
 }
@@ -157,7 +158,7 @@ fn glance_at_timer(timer: &Timer, now: Instant, room: *mut ()) -> Glance {
 ///
 /// # Safety
 /// The room of each receiving arm may be written with a value of its channel. If this returns that it was, it was.
-#[inline]
+#[inline(never)]
 pub(crate) unsafe fn selectgo(
     cases: &[Case<'_>],
     biased: bool,
@@ -167,7 +168,7 @@ pub(crate) unsafe fn selectgo(
     // SAFETY: the caller's contract.
     unsafe {
         let first = First::glance(cases, biased, &patience, None);
-        match first.fired() {
+        match first.ended() {
             Some(fired) => Some((first.case, fired)),
             None => selectgo_after(first, cases, biased, patience, at),
         }
@@ -178,6 +179,7 @@ pub(crate) unsafe fn selectgo(
 ///
 /// # Safety
 /// As for [`selectgo`].
+#[inline(never)]
 unsafe fn selectgo_after(
     first: First,
     cases: &[Case<'_>],
