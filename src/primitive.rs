@@ -159,7 +159,7 @@ macro_rules! mutex_as_lock {
                 Some(self.lock())
             }
 
-            pub(crate) fn lock_as_thread(&self, _handed: bool) -> Guard<'_, T> {
+            pub(crate) fn lock_as_thread(&self, _capacity: usize) -> Guard<'_, T> {
                 self.lock()
             }
 

@@ -47,8 +47,6 @@ pub(crate) const UNBOUNDED: usize = usize::MAX;
 
 /// In a buffer from this capacity on, so much happens while a thread looks ahead that it pays.
 pub(super) const WORTH_A_LOOK: usize = 4;
-/// And from this one on, values are seldom handed over.
-const LARGE_BUFFER: usize = 16;
 
 /// How long an operation may wait.
 #[derive(Clone, Copy, Debug)]
@@ -275,7 +273,7 @@ impl<T> Hchan<T> {
             std::mem::forget(unsent);
         }
         // SAFETY: the caller's contract.
-        unsafe { self.chansend_in(self.lock.lock_as_thread(self.cap < LARGE_BUFFER), elem, patience, at) }
+        unsafe { self.chansend_in(self.lock.lock_as_thread(self.cap), elem, patience, at) }
     }
 
     #[inline(always)]
@@ -497,7 +495,7 @@ impl<T> Hchan<T> {
             park::spend();
         }
         // SAFETY: the caller's contract.
-        unsafe { self.chanrecv_in(self.lock.lock_as_thread(self.cap < LARGE_BUFFER), room, patience, at) }
+        unsafe { self.chanrecv_in(self.lock.lock_as_thread(self.cap), room, patience, at) }
     }
 
     #[inline(always)]

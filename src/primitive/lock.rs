@@ -43,8 +43,15 @@ impl Pauses {
     }
 }
 
-/// Threads: the first pause is as long as some ten sections of a buffered channel.
+/// Threads: the first pause is as long as some tens of sections of a buffered channel.
 const THREAD: Pauses = pauses(5, 1, 8);
+/// Threads in a buffer that nobody fills. Of several receivers, those that have to wait are better away for longer: they outrun the
+/// sender, and once they are queued, each value is handed over. In a smaller buffer the holder would meanwhile fill it, or empty it.
+const ROOMY: Pauses = pauses(5, 1, 24);
+/// That is, one of so many values.
+const ROOM: usize = 1 << 14;
+/// And in one of fewer than these, values are mostly handed over.
+const NO_ROOM: usize = 16;
 /// Threads that hand values to each other: the holder's next section waits for one of ours, so pauses would be the longest part
 /// of a hand-off.
 const HAND_OFF: Pauses = pauses(5, 16, 4);
@@ -104,10 +111,14 @@ impl<T> Lock<T> {
         self.acquire().then(|| Guard { lock: self, _not_send: std::marker::PhantomData })
     }
 
-    /// As [`lock`](Self::lock), for an operation of a thread or a goroutine that could not have it
-    /// [at once](Self::lock_at_once): one that is likely to be `handed` its value.
-    pub(crate) fn lock_as_thread(&self, handed: bool) -> Guard<'_, T> {
-        self.lock_slow(if handed { HAND_OFF } else { THREAD });
+    /// As [`lock`](Self::lock), for an operation of a thread or a goroutine on a channel of this capacity that could not have it
+    /// [at once](Self::lock_at_once).
+    pub(crate) fn lock_as_thread(&self, capacity: usize) -> Guard<'_, T> {
+        self.lock_slow(match capacity {
+            0..NO_ROOM => HAND_OFF,
+            NO_ROOM..ROOM => THREAD,
+            _ => ROOMY,
+        });
         Guard { lock: self, _not_send: std::marker::PhantomData }
     }
 
