@@ -89,7 +89,8 @@ fn watch(shared: &Shared, parker: &Parker) {
                     let since = seen.since.elapsed();
                     if worker.is_stuck_beside_work(since >= LOST) {
                         // Who is idle takes it. But all of them may have work of their own, all the time.
-                        if since >= LEFT && !cfg!(gochan_bug = "fresh_closure_in_an_inbox") {
+                        let are_others = shared.workers().len() > 1 && !cfg!(gochan_bug = "fresh_closure_in_an_inbox");
+                        if are_others && since >= LEFT {
                             worker.leave_work(|work| shared.inject_again(work));
                         }
                         shared.wake_one();
