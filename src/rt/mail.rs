@@ -8,7 +8,6 @@
 use super::census::Ask;
 use super::g::{G, Identity};
 use super::queue::Stealers;
-use super::runtime::until_known;
 use super::scope::ScopeState;
 use super::worker::Work;
 use crate::debug::Kind;
@@ -302,14 +301,6 @@ impl Remote {
             self.is_stuck.store(true, Ordering::Relaxed);
         }
         has_work
-    }
-
-    /// The monitor's: all of it is for others now.
-    pub(super) fn leave_work(&self, mut give: impl FnMut(Work)) {
-        self.stealers.take_all(&mut give);
-        while let Some(work) = until_known(|| self.mailbox.steal()) {
-            give(work);
-        }
     }
 
     /// How much there is for it to do, by number.

@@ -2,9 +2,9 @@
 //!
 //! Started goroutines stay on their worker, so nothing can be done for those. But its fresh work and its tasks may run
 //! elsewhere; as a rule nobody takes a worker's only piece, and nobody is woken for it. The monitor looks every
-//! few milliseconds, says who is stuck, and wakes somebody; and tells the user, if he has asked for that. Who is not idle does
-//! not look at what others have, but at the injector: there it puts what nobody has come for. When nothing has
-//! run for half a second it sleeps, until a worker that has slept is awake again.
+//! few milliseconds, says who is stuck, and wakes somebody; and tells the user, if he has asked for that. Who is not idle
+//! looks at what others have only if it says that one of them is lost. It takes nothing itself, being no thread that a
+//! deadlock waits for. When nothing has run for half a second it sleeps, until a worker that has slept is awake again.
 
 use super::deadlock::Helper;
 use super::runtime::Shared;
@@ -19,8 +19,6 @@ const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(10);
 /// Who is at the same thing for so long is not only waiting for a processor.
 const LOST: Duration = Duration::from_millis(10);
-/// And who is there for so long with something that others could do, which nobody has taken, leaves it to all.
-const LEFT: Duration = Duration::from_millis(20);
 const IDLE: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
@@ -77,7 +75,7 @@ fn watch(shared: &Shared, parker: &Parker) {
         if shared.is_shut_down() {
             return;
         }
-        let (mut busy, mut helped) = (false, false);
+        let (mut busy, mut helped, mut lost) = (false, false, false);
         for (index, (&worker, seen)) in shared.workers().iter().zip(&mut seen).enumerate() {
             let Some(turn) = (!worker.is_asleep()).then(|| worker.turn()) else {
                 *seen = None;
@@ -88,11 +86,7 @@ fn watch(shared: &Shared, parker: &Parker) {
                 Some(seen) if seen.turn == turn => {
                     let since = seen.since.elapsed();
                     if worker.is_stuck_beside_work(since >= LOST) {
-                        // Who is idle takes it. But all of them may have work of their own, all the time.
-                        let are_others = shared.workers().len() > 1 && !cfg!(gochan_bug = "fresh_closure_in_an_inbox");
-                        if are_others && since >= LEFT {
-                            worker.leave_work(|work| shared.inject_again(work));
-                        }
+                        lost |= since >= LOST;
                         shared.wake_one();
                         helped = true;
                     }
@@ -104,6 +98,7 @@ fn watch(shared: &Shared, parker: &Parker) {
                 _ => *seen = Some(Seen { turn, since: Instant::now(), is_reported: false }),
             }
         }
+        shared.say_lost(lost);
         period = if helped { SHORTEST } else { (period * 2).min(LONGEST) };
         if busy {
             idle_since = None;

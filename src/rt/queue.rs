@@ -190,14 +190,6 @@ impl Stealers {
         self.made.is_empty() && self.line.is_empty()
     }
 
-    /// Everything.
-    pub(super) fn take_all(&self, mut give: impl FnMut(Work)) {
-        self.made.locked(std::mem::take).into_iter().for_each(&mut give);
-        while let Some(work) = until_known(|| self.line.steal()) {
-            give(work);
-        }
-    }
-
     /// Half of one side, in one piece: those who were started one after the other will have to do with each other. One of
     /// them to be run, the others into the thief's queue.
     pub(super) fn steal_into(&self, thief: &Queue) -> Option<Work> {

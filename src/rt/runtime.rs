@@ -44,6 +44,8 @@ pub(super) struct Shared {
     /// Workers that look for work.
     searching: AtomicUsize,
     shut_down: AtomicBool,
+    /// What the monitor has said last.
+    any_lost: AtomicBool,
     /// Workers whose thread has not ended, and what is set when the last has.
     alive: AtomicUsize,
     all_ended: Latch,
@@ -72,6 +74,7 @@ impl Shared {
             sleepers: AtomicUsize::new(0),
             searching: AtomicUsize::new(0),
             shut_down: AtomicBool::new(false),
+            any_lost: AtomicBool::new(false),
             alive: AtomicUsize::new(workers),
             all_ended: Latch::new(),
             spawned_outside: AtomicU64::new(0),
@@ -200,11 +203,6 @@ impl Shared {
         if matches!(work, Work::Fresh(_)) {
             self.spawned_outside.fetch_add(1, Ordering::Relaxed);
         }
-        self.inject_again(work);
-    }
-
-    /// What a worker had that does not come to it.
-    pub(super) fn inject_again(&self, work: Work) {
         self.injector.push(work);
         self.wakep();
         // Either the end sees the work, or this sees the end: `wakep` has a fence.
@@ -215,6 +213,17 @@ impl Shared {
 
     pub(super) fn has_injected(&self) -> bool {
         !self.injector.is_empty()
+    }
+
+    /// The monitor's: is there a lost worker beside work? Written when that changes only, so that looking costs nothing.
+    pub(super) fn say_lost(&self, is_any_lost: bool) {
+        if self.is_any_lost() != is_any_lost {
+            self.any_lost.store(is_any_lost, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn is_any_lost(&self) -> bool {
+        self.any_lost.load(Ordering::Relaxed)
     }
 
     /// A batch of what was made outside: one to run, the rest into the worker's queue.

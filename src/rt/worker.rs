@@ -354,8 +354,8 @@ impl Worker {
         if turn.wrapping_sub(self.fresh_turn.get()) >= TURNS_PER_FRESH || self.yielded.replace(false) {
             self.fresh_turn.set(turn);
             if let Some(work) = self
-                .shared
-                .injected(self.fresh.line())
+                .take_from_lost()
+                .or_else(|| self.shared.injected(self.fresh.line()))
                 .or_else(|| self.fresh.pop_fairly())
                 .or_else(|| self.take_fresh())
             {
@@ -455,6 +455,14 @@ impl Worker {
         }
         shared.stop_searching();
         found
+    }
+
+    /// What a worker has that is lost. Who is idle takes it, but all others may have work of their own, all the time.
+    fn take_from_lost(&self) -> Option<Work> {
+        if !self.shared.is_any_lost() || self.shared.is_shut_down() {
+            return None;
+        }
+        self.shared.others(self.remote).filter(|other| other.is_lost()).find_map(|other| self.steal_from(other))
     }
 
     fn steal_from(&self, other: &Remote) -> Option<Work> {
