@@ -273,8 +273,9 @@ impl<T> Ring<T> {
     pub(super) unsafe fn pop_within(&mut self, most: usize, room: *mut T) -> bool {
         debug_assert!(self.len > 0 && (Self::UNSIZED || most >= LARGE));
         if Self::UNSIZED {
-            self.len -= usize::from(self.len <= most);
-            return self.len <= most;
+            let is_counted = self.len <= most;
+            self.len -= usize::from(is_counted);
+            return is_counted;
         }
         // SAFETY: as in `pop`; blocks of the ring are alive, and we have it exclusively.
         unsafe {
