@@ -167,6 +167,13 @@ macro_rules! mutex_as_lock {
                 self.lock()
             }
 
+            /// # Safety
+            /// As of the lock itself.
+            #[cfg(feature = "rt")]
+            pub(crate) unsafe fn unshared<R>(&self, section: impl FnOnce(&mut T) -> R) -> R {
+                section(&mut self.lock())
+            }
+
             pub(crate) fn lock_raw(&self) {
                 let guard = self.mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
                 // SAFETY: the guard is dropped before the lock, which it borrows; and we have the mutex.

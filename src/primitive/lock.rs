@@ -159,6 +159,17 @@ impl<T> Lock<T> {
         Guard { lock: self, _not_send: std::marker::PhantomData }
     }
 
+    /// The value, without the lock.
+    ///
+    /// # Safety
+    /// Nobody ever has it on another thread, and the caller has no guard.
+    #[cfg(feature = "rt")]
+    #[inline]
+    pub(crate) unsafe fn unshared<R>(&self, section: impl FnOnce(&mut T) -> R) -> R {
+        // SAFETY: the caller's contract.
+        self.value.with_mut(|value| section(unsafe { &mut *value }))
+    }
+
     #[inline]
     fn acquire(&self) -> bool {
         self.locked.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()

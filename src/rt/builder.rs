@@ -33,6 +33,12 @@ pub struct Goroutine {
     runtime: Option<Arc<Shared>>,
 }
 
+/// The size of stacks in the runtime that the caller runs in.
+#[inline]
+pub(super) fn usual_stack_bytes() -> usize {
+    current_worker().map_or_else(|| Shared::global().stack_size, |worker| worker.shared.stack_size)
+}
+
 /// There is no stack for another goroutine. The closure comes back.
 pub struct SpawnError<F> {
     closure: F,
@@ -108,13 +114,37 @@ impl Goroutine {
     }
 
     /// The size of its stack, as asked for, or as its runtime has them.
-    pub(super) fn stack_bytes(&self) -> usize {
-        let runtime = || match (&self.runtime, current_worker()) {
-            (Some(runtime), _) => runtime.stack_size,
-            (None, Some(worker)) => worker.shared.stack_size,
-            (None, None) => Shared::global().stack_size,
-        };
+    fn stack_bytes(&self) -> usize {
+        let runtime = || self.runtime.as_ref().map_or_else(usual_stack_bytes, |runtime| runtime.stack_size);
         self.stack_size.unwrap_or_else(runtime)
+    }
+
+    /// Starts one with nothing special about it.
+    #[inline]
+    #[track_caller]
+    pub(super) fn start<F, T>(f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let stack_size = usual_stack_bytes();
+        let identity = Identity::new(current_identity(), Location::caller(), None);
+        let (handle, record) = Self::record(Spec { identity, stack_size, stack: None, scope: None }, f);
+        submit_fresh(record);
+        handle
+    }
+
+    #[inline(always)]
+    fn record<F, T>(spec: Spec, f: F) -> (JoinHandle<T>, SharedBody)
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let (handle, record) = Record::two(spec, f);
+        // SAFETY: coercions.
+        let (handle, record) =
+            unsafe { (handle.unsized_by(|record| record as _), record.unsized_by(|record| record as _)) };
+        (JoinHandle::of_goroutine(handle), record)
     }
 
     #[track_caller]
@@ -123,19 +153,15 @@ impl Goroutine {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let identity = Identity::new(current_identity(), Location::caller()).named(self.name.as_ref());
         let stack_size = self.stack_bytes();
-        let (handle, record) = Record::two(Spec { identity, stack_size, stack, scope: None }, f);
-        // SAFETY: coercions.
-        let (handle, record): (_, SharedBody) =
-            unsafe { (handle.unsized_by(|record| record as _), record.unsized_by(|record| record as _)) };
-        let handle = JoinHandle::of_goroutine(handle);
+        let identity = Identity::new(current_identity(), Location::caller(), self.name.as_ref());
+        let (handle, record) = Self::record(Spec { identity, stack_size, stack, scope: None }, f);
         let here =
             current_worker().filter(|worker| self.runtime.as_ref().is_none_or(|its| Arc::ptr_eq(its, &worker.shared)));
         match (here, self.near, self.runtime) {
             (Some(worker), Some(near), _) => {
                 count(&worker.remote.spawned);
-                worker.push_near(near, Work::Fresh(Fresh::new(record)));
+                worker.push_near(near, Fresh::new(record));
             }
             (None, _, Some(runtime)) => runtime.inject(Work::Fresh(Fresh::new(record))),
             _ => submit_fresh(record),

@@ -60,10 +60,12 @@ pub(super) fn enter(shared: &Arc<Shared>) {
 }
 
 /// A goroutine has a name, as long as its record lives.
+#[cold]
 pub(super) fn enter_name(id: NonZeroU64, name: &Arc<str>) {
     lock(&NAMES).insert(id, name.clone());
 }
 
+#[cold]
 pub(super) fn leave_name(id: NonZeroU64) {
     let name = lock(&NAMES).remove(&id);
     drop(name);

@@ -20,12 +20,12 @@ use crate::debug::Origin;
 use crate::park::{Reason, Resumed, Wait};
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
-use std::mem::offset_of;
+use std::mem::{ManuallyDrop, offset_of};
 use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 /// Which goroutine or task: what is known of it from its start.
 ///
@@ -49,17 +49,18 @@ pub struct Identity {
 }
 
 impl Identity {
-    pub(super) fn new(parent: Option<NonZeroU64>, spawned_at: &'static Location<'static>) -> Self {
-        Self { id: next_id(), parent, spawned_at, name: None }
-    }
-
-    #[inline]
-    pub(super) fn named(mut self, name: Option<&Arc<str>>) -> Self {
-        if let Some(name) = name {
-            census::enter_name(self.id, name);
-            self.name = Some(name.clone());
-        }
-        self
+    #[inline(always)]
+    pub(super) fn new(
+        parent: Option<NonZeroU64>,
+        spawned_at: &'static Location<'static>,
+        name: Option<&Arc<str>>,
+    ) -> Self {
+        let id = next_id();
+        let name = name.map(|name| {
+            census::enter_name(id, name);
+            name.clone()
+        });
+        Self { name, parent, id, spawned_at }
     }
 
     /// Tells it from all others of the process.
@@ -175,9 +176,10 @@ unsafe impl<F, T> Counted for Record<F, T> {
 }
 
 impl<F: FnOnce() -> T, T> Record<F, T> {
+    #[inline(always)]
     pub(super) fn two(spec: Spec, closure: F) -> (Ref<Self>, Ref<Self>) {
         let span = &const { Span { before: offset_of!(Self, g), size: size_of::<Self>() } };
-        Ref::two(Self { g: G::new(spec, span), closure: UnsafeCell::new(Some(closure)), end: End::new() })
+        Ref::two(|| Self { g: G::new(spec, span), closure: UnsafeCell::new(Some(closure)), end: End::new() })
     }
 }
 
@@ -280,15 +282,15 @@ pub(super) struct G {
     home: AtomicPtr<Remote>,
     /// While it is readied, on its worker's list: who was before it.
     pub(super) readied_before: Cell<*const G>,
-    /// What would have it end.
-    ends: AtomicU8,
+    /// What would have it end. A word: with a gap behind it the fields from here on would not be made in place.
+    ends: AtomicUsize,
     pub(super) own: Own,
 }
 
 /// It was cancelled.
-const CANCELLED: u8 = 1;
+const CANCELLED: usize = 1;
 /// It is the child of a scope, which may be.
-const SCOPED: u8 = 2;
+const SCOPED: usize = 2;
 
 // A model checker's atomics are larger.
 #[cfg(not(any(gochan_loom, gochan_shuttle)))]
@@ -322,13 +324,14 @@ pub(super) struct Own {
 }
 
 impl G {
+    #[inline(always)]
     fn new(Spec { identity, stack_size, stack, scope }: Spec, span: &'static Span) -> Self {
         Self {
             identity,
             stack_size,
             home: AtomicPtr::new(ptr::null_mut()),
             readied_before: Cell::new(ptr::null()),
-            ends: AtomicU8::new(if scope.is_some() { SCOPED } else { 0 }),
+            ends: AtomicUsize::new(if scope.is_some() { SCOPED } else { 0 }),
             scope,
             references: AtomicUsize::new(0),
             place: AtomicUsize::new(usize::MAX),
@@ -368,18 +371,29 @@ impl G {
     /// Gives a goroutine its stack, and makes it this worker's for good.
     pub(super) fn start(body: &dyn Body, worker: &Worker, stack: Stack) {
         let g = body.g();
-        // Sequentially consistent: who cancels it either finds it here, or is seen when it first runs.
-        g.home.store(ptr::from_ref(worker.remote).cast_mut(), Ordering::SeqCst);
         // SAFETY: only the lifetime changes: the worker keeps the record until the coroutine has ended, or for ever.
         let body: *const (dyn Body + 'static) = unsafe { std::mem::transmute(ptr::from_ref(body)) };
         // SAFETY: the record outlives the coroutine, which gives the stack back.
-        unsafe { stack.set_owner(g) };
-        // SAFETY: as above.
-        unsafe { g.own.context.prepare(stack, body) };
+        unsafe {
+            g.live_on(worker, &stack);
+            g.own.context.prepare(stack, body);
+        }
+    }
+
+    /// From now on that is its worker, and that its stack.
+    ///
+    /// # Safety
+    /// It stays where it is for as long as anything runs on the stack.
+    pub(super) unsafe fn live_on(&self, worker: &Worker, stack: &Stack) {
+        // Sequentially consistent: who cancels it either finds it here, or is seen when it first runs.
+        self.home.store(ptr::from_ref(worker.remote).cast_mut(), Ordering::SeqCst);
+        // SAFETY: the caller's contract.
+        unsafe { stack.set_owner(self) };
     }
 }
 
 impl Drop for G {
+    #[inline]
     fn drop(&mut self) {
         if self.identity.name.is_some() {
             census::leave_name(self.identity.id);
@@ -394,26 +408,33 @@ impl fmt::Debug for G {
 }
 
 /// A goroutine that has not run yet. Dropped, it never will.
-pub(super) struct Fresh(Option<SharedBody>);
+pub(super) struct Fresh(SharedBody);
 
 impl Fresh {
     pub(super) fn new(body: SharedBody) -> Self {
-        Self(Some(body))
+        Self(body)
     }
 
     pub(super) fn identity(&self) -> &Identity {
-        &self.0.as_ref().expect("until it is dropped").g().identity
+        &self.0.g().identity
     }
 
-    pub(super) fn into_body(mut self) -> SharedBody {
-        self.0.take().expect("until it is dropped")
+    /// Is that the size of the stack that it has yet to be given?
+    pub(super) fn needs_stack(&self, size: usize) -> bool {
+        let g = self.0.g();
+        g.stack_size == size && !g.own.context.has_stack()
+    }
+
+    #[inline]
+    pub(super) fn into_body(self) -> SharedBody {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: nobody reads it again.
+        unsafe { ptr::read(&raw const this.0) }
     }
 }
 
 impl Drop for Fresh {
     fn drop(&mut self) {
-        if let Some(body) = &self.0 {
-            body.forsake(None);
-        }
+        self.0.forsake(None);
     }
 }

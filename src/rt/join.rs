@@ -31,9 +31,10 @@ impl<T> End<T> {
     }
 
     /// The goroutine has ended. What nobody will join comes back.
+    #[inline(always)]
     pub(super) fn set(&self, ended: Ended<T>) -> Option<Ended<T>> {
-        // SAFETY: the latch is not set, so nobody else looks.
-        unsafe { *self.ended.get() = Some(ended) };
+        // SAFETY: the latch is not set, so nobody else looks, and there is nothing yet.
+        unsafe { self.ended.get().write(Some(ended)) };
         match self.latch.set() {
             Ok(ready) => {
                 // A foreign waker may panic, and nothing is below us to catch that.
@@ -43,6 +44,13 @@ impl<T> End<T> {
             // SAFETY: the handle is gone.
             Err(Unwanted) => unsafe { (*self.ended.get()).take() },
         }
+    }
+
+    /// What it ended with, if it has. Called by the one who has the handle, once.
+    #[inline]
+    fn take_if_set(&self) -> Option<Ended<T>> {
+        // SAFETY: it is set, and the caller has the handle.
+        self.is_set().then(|| unsafe { self.take() })
     }
 
     /// Waits for the end. Called by the one who has the handle.
@@ -221,7 +229,10 @@ impl<T> JoinHandle<T> {
     #[track_caller]
     pub fn join(mut self) -> Result<T, JoinError> {
         match &mut self.of {
-            Of::Goroutine(record) => record.join(Location::caller()),
+            Of::Goroutine(record) => match record.end().take_if_set() {
+                Some(ended) => JoinError::of(ended, record.identity()),
+                None => record.join(Location::caller()),
+            },
             Of::Task(task) => block_on(task),
         }
     }

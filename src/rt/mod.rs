@@ -10,6 +10,7 @@ mod cancel;
 mod census;
 mod current;
 pub(crate) mod deadlock;
+mod execute;
 mod g;
 mod guard;
 mod join;
@@ -116,7 +117,7 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    Goroutine::new().spawn(f)
+    Goroutine::start(f)
 }
 
 /// Starts a goroutine on this worker: neither the closure nor what it returns need be `Send`, since neither ever leaves this
@@ -148,8 +149,8 @@ where
     let at = Location::caller();
     let worker = current_worker().filter(|_| current_goroutine().is_some());
     let worker = worker.unwrap_or_else(|| panic!("go_local outside of a goroutine: there is no worker to stay on"));
-    let identity = g::Identity::new(current_identity(), at);
-    let stack_size = Goroutine::new().stack_bytes();
+    let identity = g::Identity::new(current_identity(), at, None);
+    let stack_size = builder::usual_stack_bytes();
     let (handle, record) = Record::two(Spec { identity, stack_size, stack: None, scope: None }, f);
     // SAFETY: coercions.
     unsafe {

@@ -9,7 +9,8 @@
 //!
 //! The side is a stack, at whose bottom others steal. What was pushed since the worker last took something is a family, and is
 //! turned over when it next does, so that the first of them lies on top. It has a lock, not a work-stealing deque: that takes a
-//! fence whenever its owner takes one, and twice as many takes and pushes to turn a family over. Sections are a few
+//! fence whenever its owner takes one, and twice as many takes and pushes to turn a family over. A worker that is its
+//! runtime's only one does not take it. Sections are a few
 //! instructions, but for one turned over or stolen. Nothing is dropped under the lock, and no other lock is taken.
 
 use super::g::Fresh;
@@ -49,18 +50,27 @@ pub(super) struct Stealers {
 
 /// Closures, the one to start next last.
 struct Made {
-    closures: Lock<VecDeque<Work>>,
+    closures: Lock<VecDeque<Fresh>>,
+    /// Whose worker is its runtime's only one: nobody steals, ever.
+    alone: bool,
     /// How many there are, for who looks without the lock.
     len: AtomicUsize,
 }
 
 impl Made {
     #[inline]
-    fn locked<R>(&self, section: impl FnOnce(&mut VecDeque<Work>) -> R) -> R {
-        let mut closures = self.closures.lock();
-        let result = section(&mut closures);
-        self.len.store(closures.len(), Ordering::Relaxed);
-        result
+    fn locked<R>(&self, section: impl FnOnce(&mut VecDeque<Fresh>) -> R) -> R {
+        let section = |closures: &mut VecDeque<Fresh>| {
+            let result = section(closures);
+            self.len.store(closures.len(), Ordering::Relaxed);
+            result
+        };
+        if self.alone {
+            // SAFETY: the worker's thread; thieves are sent away before they come here. No section has another in it.
+            unsafe { self.closures.unshared(section) }
+        } else {
+            section(&mut self.closures.lock())
+        }
     }
 
     #[inline]
@@ -75,29 +85,30 @@ impl Made {
 }
 
 impl Queue {
-    pub(super) fn new() -> Self {
+    /// That of a worker which is its runtime's only one, or of one of several.
+    pub(super) fn new(alone: bool) -> Self {
         let line = Deque::new_fifo();
-        let made = Arc::new(Made { closures: Lock::new(VecDeque::new()), len: AtomicUsize::new(0) });
+        let made = Arc::new(Made { closures: Lock::new(VecDeque::new()), alone, len: AtomicUsize::new(0) });
         let others = Stealers { made: made.clone(), line: line.stealer() };
         Self { made, unturned: Cell::new(0), families: Cell::new(0), line, others, line_next: Cell::new(false) }
+    }
+
+    pub(super) fn is_alone(&self) -> bool {
+        self.made.alone
     }
 
     pub(super) fn stealers(&self) -> Stealers {
         self.others.clone()
     }
 
-    /// What was made here.
-    pub(super) fn push(&self, work: Work) {
-        match work {
-            Work::Fresh(_) => {
-                self.unturned.set(self.unturned.get() + 1);
-                self.made.locked(|closures| closures.push_back(work));
-            }
-            Work::Task(_) => self.line.push(work),
-        }
+    /// A closure that was made here.
+    #[inline]
+    pub(super) fn push(&self, fresh: Fresh) {
+        self.unturned.set(self.unturned.get() + 1);
+        self.made.locked(|closures| closures.push_back(fresh));
     }
 
-    /// Where what comes from elsewhere is put.
+    /// Where tasks are put, and what comes from elsewhere.
     pub(super) fn line(&self) -> &Deque<Work> {
         &self.line
     }
@@ -105,14 +116,17 @@ impl Queue {
     pub(super) fn pop(&self) -> Option<Work> {
         let line_next = self.line_next.get();
         self.line_next.set(!line_next);
-        if line_next {
-            self.line.pop().or_else(|| self.pop_made())
-        } else {
-            self.pop_made().or_else(|| self.line.pop())
-        }
+        let made = || self.pop_made(|_| true).map(Work::Fresh);
+        if line_next { self.line.pop().or_else(made) } else { made().or_else(|| self.line.pop()) }
     }
 
-    fn pop_made(&self) -> Option<Work> {
+    /// The closure that is next, if that is one which was made here, and a stack of this size is what it needs.
+    pub(super) fn pop_made_for(&self, stack_size: usize) -> Option<Fresh> {
+        if self.line.is_empty() { self.pop_made(|fresh| fresh.needs_stack(stack_size)) } else { None }
+    }
+
+    #[inline]
+    fn pop_made(&self, is_wanted: impl FnOnce(&Fresh) -> bool) -> Option<Fresh> {
         let family = self.unturned.replace(0);
         if self.made.is_empty() {
             self.families.set(0);
@@ -122,18 +136,21 @@ impl Queue {
             self.families.set(self.families.get() + 1);
         }
         let mut room = None;
-        let work = self.made.locked(|closures| {
+        let fresh = self.made.locked(|closures| {
             if family > 1 {
                 turn_over(closures, family);
             }
-            let work = closures.pop_back();
+            if !is_wanted(closures.back()?) {
+                return None;
+            }
+            let fresh = closures.pop_back();
             if closures.is_empty() && closures.capacity() > KEPT {
                 room = Some(std::mem::take(closures));
             }
-            work
+            fresh
         });
         drop(room);
-        work
+        fresh
     }
 
     /// One of the oldest family, if there are several; else what is next.
@@ -143,23 +160,20 @@ impl Queue {
 
     /// One for somebody else: of the oldest family.
     pub(super) fn pop_oldest(&self) -> Option<Work> {
-        if self.made.is_empty() { self.line.pop() } else { self.made.locked(VecDeque::pop_front) }
+        if self.made.is_empty() { self.line.pop() } else { self.made.locked(VecDeque::pop_front).map(Work::Fresh) }
     }
 
     /// Shows closures that have not started: the `most` newest that were made here, and the others if they and the tasks among them
     /// are no more than that. Who looks at those meanwhile finds nothing: the caller wakes somebody if there is something for him.
     pub(super) fn each_fresh(&self, most: usize, mut see: impl FnMut(&Fresh)) {
-        let mut show = |work: &Work| {
-            if let Work::Fresh(fresh) = work {
-                see(fresh);
-            }
-        };
-        self.made.locked(|closures| closures.range(closures.len().saturating_sub(most)..).for_each(&mut show));
+        self.made.locked(|closures| closures.range(closures.len().saturating_sub(most)..).for_each(&mut see));
         let len = self.line.len();
         if len <= most {
             // Once round, so that they are in order again.
             for work in (0..len).map_while(|_| self.line.pop()) {
-                show(&work);
+                if let Work::Fresh(fresh) = &work {
+                    see(fresh);
+                }
                 self.line.push(work);
             }
         }
@@ -176,7 +190,7 @@ impl Queue {
 
 /// The newest are in the order in which they were made; others may have taken some.
 #[cold]
-fn turn_over(closures: &mut VecDeque<Work>, family: usize) {
+fn turn_over(closures: &mut VecDeque<Fresh>, family: usize) {
     let from = closures.len() - family.min(closures.len());
     closures.make_contiguous()[from..].reverse();
 }
@@ -194,13 +208,13 @@ impl Stealers {
     /// them to be run, the others into the thief's queue.
     pub(super) fn steal_into(&self, thief: &Queue) -> Option<Work> {
         let of_made = || {
-            if self.made.is_empty() {
+            if self.made.alone || self.made.is_empty() {
                 return None;
             }
             self.made.locked(|closures| {
                 let mut half = closures.drain(..closures.len().div_ceil(2));
-                let first = half.next();
-                half.for_each(|work| thief.line.push(work));
+                let first = half.next().map(Work::Fresh);
+                half.for_each(|fresh| thief.line.push(Work::Fresh(fresh)));
                 first
             })
         };

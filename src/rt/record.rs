@@ -40,13 +40,18 @@ unsafe impl<B: ?Sized + Counted + Send + Sync> Sync for Ref<B> {}
 
 impl<B: Counted> Ref<B> {
     /// The worker's reference and the handle's.
-    pub(super) fn two(value: B) -> (Self, Self) {
-        let layout = Layout::new::<B>();
-        let memory = take(layout).cast::<B>();
-        // Relaxed: nobody else knows it.
-        value.references().store(2, Ordering::Relaxed);
+    ///
+    /// The memory comes first, so that the record is made where it stays. What a function returns in four cache lines and is copied from
+    /// there, right after it was written in words, waits for those.
+    #[inline(always)]
+    pub(super) fn two(make: impl FnOnce() -> B) -> (Self, Self) {
+        let memory = take(Layout::new::<B>()).cast::<B>();
         // SAFETY: the memory is of that layout, and ours.
-        unsafe { memory.write(value) };
+        unsafe {
+            memory.write(make());
+            // Relaxed: nobody else knows it.
+            memory.as_ref().references().store(2, Ordering::Relaxed);
+        }
         (Self(memory), Self(memory))
     }
 }
@@ -90,15 +95,20 @@ impl<B: ?Sized + Counted> Deref for Ref<B> {
 impl<B: ?Sized + Counted> Drop for Ref<B> {
     #[inline]
     fn drop(&mut self) {
-        // Release: what this reference was used for is done when the last one goes.
-        if self.references().fetch_sub(1, Ordering::Release) == 1 {
-            fence(Ordering::Acquire);
-            let layout = Layout::for_value(&**self);
-            // SAFETY: this was the last reference, and the memory is of that layout, as `new` took it.
-            unsafe {
-                ptr::drop_in_place(self.0.as_ptr());
-                give(self.0.cast(), layout);
+        let references = self.references();
+        // Whoever sees that he has the only one need not count: there is nobody to clone it. Acquire, and release: what the others were
+        // used for is done when the last one goes.
+        if references.load(Ordering::Acquire) != 1 {
+            if references.fetch_sub(1, Ordering::Release) != 1 {
+                return;
             }
+            fence(Ordering::Acquire);
+        }
+        let layout = Layout::for_value(&**self);
+        // SAFETY: this was the last reference, and the memory is of that layout, as `two` took it.
+        unsafe {
+            ptr::drop_in_place(self.0.as_ptr());
+            give(self.0.cast(), layout);
         }
     }
 }
@@ -113,6 +123,7 @@ fn class(layout: Layout) -> Option<(usize, Layout)> {
     Some((steps - 1, Layout::from_size_align(steps * STEP, STEP).expect("a few cache lines")))
 }
 
+#[inline]
 fn take(layout: Layout) -> NonNull<u8> {
     let kept = class(layout);
     if let (Some((class, _)), Some(worker)) = (kept, current_worker()) {
@@ -121,12 +132,20 @@ fn take(layout: Layout) -> NonNull<u8> {
         }
     }
     let layout = kept.map_or(layout, |(_, layout)| layout);
+    allocate(layout.size(), layout.align())
+}
+
+/// Out of the way, and not to unwind: so what goes into the record need not be where unwinding would find it.
+#[cold]
+extern "C" fn allocate(size: usize, align: usize) -> NonNull<u8> {
+    let layout = Layout::from_size_align(size, align).expect("one that was taken apart");
     // SAFETY: a record is not empty.
     NonNull::new(unsafe { alloc(layout) }).unwrap_or_else(|| handle_alloc_error(layout))
 }
 
 /// # Safety
 /// The memory was taken for this layout, and is nobody's any more.
+#[inline]
 unsafe fn give(memory: NonNull<u8>, layout: Layout) {
     let kept = class(layout);
     if let (Some((class, _)), Some(worker)) = (kept, current_worker()) {

@@ -67,7 +67,7 @@ impl Shared {
     fn start(options: &RuntimeBuilder) -> io::Result<Arc<Self>> {
         overflow::install();
         let workers = options.workers.unwrap_or_else(default_workers);
-        let parts: Vec<Parts> = (0..workers).map(|_| Parts::new()).collect();
+        let parts: Vec<Parts> = (0..workers).map(|_| Parts::new(workers == 1)).collect();
         let shared = Arc::new(Self {
             injector: Injector::new(),
             workers: parts.iter().map(|parts| parts.remote).collect(),
@@ -298,14 +298,15 @@ pub(super) fn until_known<T>(mut steal: impl FnMut() -> Steal<T>) -> Option<T> {
 }
 
 /// Starts a goroutine on the runtime that this thread is in, else on the global one.
+#[inline]
 pub(super) fn submit_fresh(body: SharedBody) {
-    let work = Work::Fresh(Fresh::new(body));
+    let fresh = Fresh::new(body);
     match current_worker() {
         Some(worker) => {
             count(&worker.remote.spawned);
-            worker.push(work);
+            worker.push_fresh(fresh);
         }
-        None => Shared::global().inject(work),
+        None => Shared::global().inject(Work::Fresh(fresh)),
     }
 }
 

@@ -4,7 +4,7 @@
 //! cancelled, not when its runtime shuts down. What they borrow is in frames below the scope's, and those stay until the
 //! last child has said that it has ended.
 
-use super::Goroutine;
+use super::builder::usual_stack_bytes;
 use super::cancel::{Cancelled, is_cancelled, shielded, unwind};
 use super::current::{current_identity, current_worker, running};
 use super::g::{Body, Identity, Joinable, Record, Spec};
@@ -168,9 +168,9 @@ impl<'scope> Scope<'scope, '_> {
         T: Send + 'scope,
     {
         self.state.children.fetch_add(1, Ordering::Relaxed);
-        let identity = Identity::new(current_identity(), Location::caller());
+        let identity = Identity::new(current_identity(), Location::caller(), None);
         let scope = Some(self.state.clone());
-        let stack_size = Goroutine::new().stack_bytes();
+        let stack_size = usual_stack_bytes();
         let (handle, body) = Record::two(Spec { identity, stack_size, stack: None, scope }, f);
         // SAFETY: coercions, and the lifetime changes. What the closure borrows lives until the scope ends, and that is after
         // the closure and its value are gone: the value goes to the handle, which is of the scope, or is dropped before the

@@ -144,7 +144,7 @@ pub(super) fn spawn_on<F>(shared: &Arc<Shared>, future: F) -> JoinHandle<F::Outp
 where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
-    let identity = Identity::new(current_identity(), Location::caller());
+    let identity = Identity::new(current_identity(), Location::caller(), None);
     let info = Arc::new(TaskInfo {
         identity,
         cancelled: AtomicBool::new(false),
@@ -168,7 +168,7 @@ fn schedule(info: &TaskInfo, runnable: Runnable) {
         return forsake(runnable);
     }
     match current_worker().filter(|worker| Arc::ptr_eq(&worker.shared, shared)) {
-        Some(worker) => worker.push(Work::Task(runnable)),
+        Some(worker) => worker.push_task(runnable),
         None => shared.inject(Work::Task(runnable)),
     }
 }

@@ -29,9 +29,9 @@ use super::queue::Queue;
 use super::record::{Records, Ref};
 use super::runtime::{Shared, until_known};
 use super::stack::{Stack, StackError, Stacks};
-use super::switch::{Context, Outside, forget_registers};
+use super::switch::{Outside, forget_registers};
 use super::task;
-use crate::park::{Resumed, look_at_clock, set_goroutine, set_scheduler};
+use crate::park::{Resumed, look_at_clock};
 use crate::primitive::pause;
 use parking::Parker;
 use smallvec::SmallVec;
@@ -39,18 +39,22 @@ use std::backtrace::Backtrace;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU64;
-use std::ptr::{self, NonNull};
+use std::ptr;
 use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// Hops from one runnext to the next before the others have their turn.
-const LONGEST_CHAIN: u32 = if cfg!(gochan_bug = "runnext_starvation") { u32::MAX } else { 32 };
+pub(super) const LONGEST_CHAIN: u32 = if cfg!(gochan_bug = "runnext_starvation") { u32::MAX } else { 32 };
 /// Goroutines that start and end in a row before whoever waits for one of them has his turn: he may wait for all of them.
-const LONGEST_ROW: u32 = 8;
+const LONGEST_ROW: u32 = 32;
 /// If such rows begin at this distance at most.
 const BRISK: Duration = Duration::from_micros(50);
+/// A row goes on for so long,
+const ROW: Duration = Duration::from_micros(10);
+/// which is looked at between so many.
+const ROW_PER_CLOCK: u32 = 8;
 /// Turns between two looks at the clock while there is work.
 const TURNS_PER_CLOCK: u32 = 16;
 /// Turns between two looks at fresh work before started goroutines: Go's prime.
@@ -98,14 +102,16 @@ pub(super) struct Parts {
     pub(super) remote: &'static Remote,
 }
 
-/// Those of workers that have ended: whoever has a remote's name may use it later than that.
-static SPARE: Mutex<Vec<Parts>> = Mutex::new(Vec::new());
+/// Those of workers that have ended: whoever has a remote's name may use it later than that. Of workers that were not alone in
+/// their runtime, and of those that were.
+static SPARE: [Mutex<Vec<Parts>>; 2] = [const { Mutex::new(Vec::new()) }; 2];
 
 impl Parts {
-    pub(super) fn new() -> Self {
-        let spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    /// For the only worker of a runtime, or for one of several.
+    pub(super) fn new(alone: bool) -> Self {
+        let spare = SPARE[usize::from(alone)].lock().unwrap_or_else(PoisonError::into_inner).pop();
         spare.unwrap_or_else(|| {
-            let (fresh, parker) = (Queue::new(), Parker::new());
+            let (fresh, parker) = (Queue::new(alone), Parker::new());
             let remote = Remote::create(parker.unparker(), fresh.stealers());
             Self { fresh, parker, remote }
         })
@@ -114,7 +120,7 @@ impl Parts {
     /// For the next worker.
     fn give_back(self) {
         self.remote.reset();
-        SPARE.lock().unwrap_or_else(PoisonError::into_inner).push(self);
+        SPARE[usize::from(self.fresh.is_alone())].lock().unwrap_or_else(PoisonError::into_inner).push(self);
     }
 }
 
@@ -123,7 +129,7 @@ pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) remote: &'static Remote,
     pub(super) fresh: Queue,
-    runnext: Cell<*const G>,
+    pub(super) runnext: Cell<*const G>,
     pub(super) ready: RefCell<VecDeque<*const G>>,
     /// Who waits for what moment; each is taken out by its goroutine, or fires.
     pub(super) timers: RefCell<BTreeMap<Timer, *const G>>,
@@ -135,7 +141,7 @@ pub(super) struct Worker {
     /// Where its loop goes on when the running goroutine stops.
     pub(super) outside: Outside,
     parker: Parker,
-    stacks: RefCell<Stacks>,
+    pub(super) stacks: RefCell<Stacks>,
     /// The stack that a goroutine was resumed to show.
     pub(super) shown: Cell<Option<Backtrace>>,
     pub(super) records: Records,
@@ -143,9 +149,9 @@ pub(super) struct Worker {
     mail: RefCell<Vec<Mail>>,
     /// Started goroutines that have not ended.
     pub(super) residents: RefCell<Vec<Ref<dyn Body>>>,
-    chain: Cell<u32>,
+    pub(super) chain: Cell<u32>,
     /// Whoever ran last has ended.
-    has_ended_one: Cell<bool>,
+    pub(super) has_ended_one: Cell<bool>,
     /// How many were started while somebody else could have gone on, and when he first could.
     row: Cell<u32>,
     row_began: Cell<Option<Instant>>,
@@ -162,11 +168,11 @@ pub(super) struct Worker {
     /// Who ran has let others run, and there was fresh work.
     pub(super) yielded: Cell<bool>,
     /// It has slept since it last found work.
-    woken: Cell<bool>,
+    pub(super) woken: Cell<bool>,
     /// A goroutine was readied elsewhere since it last looked for that in vain.
     has_peers: Cell<bool>,
     /// Somebody is cancelled who could not be told from a neighbour that unwinds.
-    deferred: Cell<bool>,
+    pub(super) deferred: Cell<bool>,
 }
 
 impl Worker {
@@ -241,7 +247,7 @@ impl Worker {
     fn run(&self, work: Work) {
         match work {
             Work::Fresh(fresh) => {
-                if !self.fresh.is_empty() && !self.shared.is_shut_down() {
+                if !self.shared.is_shut_down() {
                     self.share();
                 }
                 self.start(fresh);
@@ -260,14 +266,26 @@ impl Worker {
         }
     }
 
-    /// Work of any kind, made on this worker. One piece is what this worker does next; more are work for others.
-    pub(super) fn push(&self, work: Work) {
-        if matches!(work, Work::Fresh(_)) && self.shared.workers().len() > 1 {
+    /// A closure, made on this worker.
+    pub(super) fn push_fresh(&self, fresh: Fresh) {
+        if self.shared.workers().len() > 1 {
             if let Some(other) = self.relief() {
-                return self.send(other, [work]);
+                return self.send(other, [Work::Fresh(fresh)]);
             }
         }
-        self.fresh.push(work);
+        self.fresh.push(fresh);
+        self.tell_of_fresh();
+    }
+
+    /// A task, woken on this worker.
+    pub(super) fn push_task(&self, task: async_task::Runnable) {
+        self.fresh.line().push(Work::Task(task));
+        self.tell_of_fresh();
+    }
+
+    /// There is more fresh work. One piece is what this worker does next; more are work for others.
+    #[inline]
+    fn tell_of_fresh(&self) {
         if self.shared.workers().len() == 1 {
             // The only one there is, and awake.
         } else if self.fresh.len() > 1 {
@@ -299,11 +317,11 @@ impl Worker {
     }
 
     /// For the worker `home`, if others do not take it before. One that is not of this runtime, any more, gets nothing.
-    pub(super) fn push_near(&self, home: &'static Remote, work: Work) {
+    pub(super) fn push_near(&self, home: &'static Remote, fresh: Fresh) {
         if ptr::eq(home, self.remote) || !self.shared.workers().iter().any(|worker| ptr::eq(*worker, home)) {
-            return self.push(work);
+            return self.push_fresh(fresh);
         }
-        self.send(home, [work]);
+        self.send(home, [Work::Fresh(fresh)]);
     }
 
     /// To the mailbox of another worker of this runtime.
@@ -391,14 +409,20 @@ impl Worker {
 
     /// Somebody can go on. But has one goroutine after the other started and ended, in next to no time, and are there more of them?
     /// Then a few more come first: whoever waits for all of them would else be switched in for each.
-    fn goes_on_in_a_row(&self) -> bool {
+    pub(super) fn goes_on_in_a_row(&self) -> bool {
         let row = self.row.get();
         if !self.has_ended_one.get() || row == LONGEST_ROW || self.fresh.is_empty() || !self.ready.borrow().is_empty() {
             return false;
         }
-        if row == 0 {
+        if row % ROW_PER_CLOCK == 0 {
             let now = Instant::now();
-            if self.row_began.replace(Some(now)).is_none_or(|began| now - began >= BRISK) {
+            let (began, most) = match row {
+                0 => (self.row_began.replace(Some(now)), BRISK),
+                _ => (self.row_began.get(), ROW),
+            };
+            if began.is_none_or(|began| now - began >= most) {
+                // Whoever asks again is told the same, until the one who was readied has had his turn.
+                self.row.set(LONGEST_ROW);
                 return false;
             }
         }
@@ -475,8 +499,15 @@ impl Worker {
         })
     }
 
-    /// There is a burst of fresh work: if another worker has fewer residents, it gets half of the surplus.
-    fn share(&self) {
+    /// If there is a burst of fresh work, and another worker has fewer residents, it gets half of the surplus.
+    #[inline]
+    pub(super) fn share(&self) {
+        if self.shared.workers().len() > 1 && !self.fresh.is_empty() {
+            self.share_with_others();
+        }
+    }
+
+    fn share_with_others(&self) {
         let mine = self.residents.borrow().len();
         let others = self.shared.others(self.remote).filter(|other| !other.is_lost());
         let Some(other) = others.min_by_key(|other| other.load()) else { return };
@@ -542,7 +573,7 @@ impl Worker {
         }
     }
 
-    fn interrupt_all(&self, which: impl Fn(&G) -> bool) {
+    pub(super) fn interrupt_all(&self, which: impl Fn(&G) -> bool) {
         let all: Vec<_> = self.residents.borrow().iter().filter(|body| which(body.g())).cloned().collect();
         all.iter().for_each(|body| self.interrupt(body));
     }
@@ -599,39 +630,6 @@ impl Worker {
         }
     }
 
-    /// Starts a goroutine and runs it.
-    fn start(&self, fresh: Fresh) {
-        let body = fresh.into_body();
-        if self.shared.is_shut_down() {
-            body.g().tell_to_end();
-        }
-        // SAFETY: a coercion.
-        if let Some(g) = self.settle_in(unsafe { body.unsized_by(|body| body as _) }) {
-            self.execute(g);
-        }
-    }
-
-    /// Gives a goroutine its stack, and a place among the residents. `None` if there is no stack to be had.
-    fn settle_in(&self, body: Ref<dyn Body>) -> Option<*const G> {
-        let g = body.g();
-        let stack = match g.own.context.taken_beforehand().map_or_else(|| self.stack(g.stack_size), Ok) {
-            Ok(stack) => stack,
-            Err(error) => {
-                g.identity.report(format_args!("cannot run: {error}"));
-                body.forsake(Some(error.to_string()));
-                self.shared.forsaken.fetch_add(1, Ordering::Relaxed);
-                return None;
-            }
-        };
-        G::start(&*body, self, stack);
-        let address = ptr::from_ref(g);
-        let mut residents = self.residents.borrow_mut();
-        g.place.store(residents.len(), Ordering::Relaxed);
-        residents.push(body);
-        self.remote.set_residents(residents.len());
-        Some(address)
-    }
-
     /// A goroutine that starts here, and nowhere else.
     pub(super) fn adopt(&self, body: Ref<dyn Body>) {
         count(&self.remote.spawned);
@@ -642,111 +640,6 @@ impl Worker {
 
     pub(super) fn stack(&self, size: usize) -> Result<Stack, StackError> {
         self.stacks.borrow_mut().get(size)
-    }
-
-    /// Runs a goroutine, and those that it hops to, until one stops with nobody next.
-    pub(super) fn execute(&self, g: *const G) {
-        // SAFETY: it lives here, and its record with it.
-        let g = unsafe { &*g };
-        let identity = self.identity.get();
-        let outer = set_scheduler(Some(&current::SCHEDULER));
-        self.become_current(g);
-        // SAFETY: it is ours, and we are on the worker's own stack.
-        unsafe { g.own.context.switch_in(&self.outside) };
-        set_scheduler(outer);
-        // SAFETY: who has just stopped; its record is buried here and nowhere else.
-        let g = unsafe { &*self.current.replace(ptr::null()) };
-        self.identity.set(identity);
-        let has_ended = g.own.context.has_ended();
-        self.has_ended_one.set(has_ended);
-        if has_ended {
-            self.bury(g);
-        }
-        if self.deferred.get() && !thread::panicking() {
-            self.deferred.set(false);
-            self.interrupt_all(G::is_told_to_end);
-        }
-    }
-
-    /// From here on it is `g` that runs.
-    #[inline]
-    fn become_current(&self, g: &G) {
-        self.current.set(g);
-        self.identity.set(&raw const g.identity);
-        self.remote.set_running(&g.identity);
-        self.slice.set(None);
-        set_goroutine(NonNull::from(g).cast());
-    }
-
-    /// Switches the running goroutine out: to the next one, if it is clear who that is, else to the loop.
-    #[inline(always)]
-    pub(super) fn switch_out(&self, g: &G) {
-        let next = self.next_at_once();
-        // SAFETY: it is the running goroutine that calls; the next one lives here, and is switched out.
-        unsafe {
-            if next.is_null() {
-                g.own.context.switch_out(&self.outside);
-            } else {
-                self.become_current(&*next);
-                if !ptr::eq(next, g) {
-                    g.own.context.hop(&(*next).own.context);
-                }
-            }
-        }
-    }
-
-    /// Who is next, where the loop would find nothing before it; null if it is the loop's turn.
-    #[inline(always)]
-    fn next_at_once(&self) -> *const G {
-        let hops = self.hops.get();
-        if !Context::HOPS || hops == 0 || self.remote.has_mail() {
-            return ptr::null();
-        }
-        let mut next = self.runnext.get();
-        if next.is_null() {
-            let Some(first) = self.ready.borrow_mut().pop_front() else { return ptr::null() };
-            self.chain.set(0);
-            next = first;
-        } else {
-            let chain = self.chain.get();
-            if chain >= LONGEST_CHAIN && !self.ready.borrow().is_empty() {
-                return ptr::null();
-            }
-            self.runnext.set(ptr::null());
-            self.chain.set(chain + 1);
-        }
-        self.hops.set(hops - 1);
-        self.remote.next_turn();
-        next
-    }
-
-    /// A goroutine has ended.
-    fn bury(&self, g: &G) {
-        // SAFETY: it has ended, and a wake-up that was owed to it was consumed.
-        let stack = unsafe { g.own.context.take_stack() };
-        let body = {
-            let mut residents = self.residents.borrow_mut();
-            let place = g.place.load(Ordering::Relaxed);
-            let body = residents.swap_remove(place);
-            if let Some(moved) = residents.get(place) {
-                moved.g().place.store(place, Ordering::Relaxed);
-            }
-            self.remote.set_residents(residents.len());
-            body
-        };
-        count(&self.remote.ended);
-        drop(body);
-        self.stacks.borrow_mut().put(stack);
-    }
-
-    /// The running goroutine will never run again: what is on its stack stays there, and its stack with it.
-    pub(super) fn leave_behind(&self, g: &G) -> ! {
-        let body = self.residents.borrow()[g.place.load(Ordering::Relaxed)].clone();
-        g.identity.report(format_args!("is cancelled and cannot be unwound: it is left"));
-        body.forsake(None);
-        loop {
-            self.switch_out(g);
-        }
     }
 
     /// There is nothing to run: sleeps until somebody has something, or a timer is due.

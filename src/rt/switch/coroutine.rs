@@ -1,5 +1,6 @@
 //! The switch by corosensei.
 
+use crate::rt::current::running;
 use crate::rt::g::Body;
 use crate::rt::stack::Stack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
@@ -40,6 +41,12 @@ impl Context {
         self.beforehand.take()
     }
 
+    /// Has a stack been taken for it?
+    pub(in crate::rt) fn has_stack(&self) -> bool {
+        // SAFETY: nobody else touches the cell.
+        unsafe { (*self.beforehand.as_ptr()).is_some() }
+    }
+
     /// Gives it a stack, and what to run there.
     ///
     /// # Safety
@@ -51,10 +58,18 @@ impl Context {
             unsafe {
                 (*this).yielder.set(yielder);
                 (*body).run();
+                let next = running().0.succeed();
+                debug_assert!(next.is_none(), "a coroutine is its stack's only one");
             }
         });
         // SAFETY: only its worker touches the coroutine.
         unsafe { *self.coroutine.get() = Some(coroutine) };
+    }
+
+    /// # Panics
+    /// Always.
+    pub(in crate::rt) fn take_over(&self, _: Stack) {
+        unreachable!("a coroutine is its stack's only one");
     }
 
     /// From the worker: runs the goroutine until it stops.

@@ -2,7 +2,8 @@
 //!
 //! **What is saved** is `rbp`, `rbx`, the place to go on at, and in the [`Context`] (a worker's: the [`Outside`]) where those
 //! lie: the compiler is told that everything else is lost. A stack that has stopped ends in the three words, the place last;
-//! so does one that was prepared, whose place takes the two below it off and calls.
+//! so does one that was prepared, but for
+//! the place.
 
 use crate::rt::current::running;
 use crate::rt::g::Body;
@@ -31,21 +32,20 @@ impl Outside {
 #[repr(C)]
 pub(in crate::rt) struct Context {
     inside: Cell<*mut Word>,
-    ended: Cell<bool>,
     stack: Cell<Option<Stack>>,
+    ended: Cell<bool>,
 }
 
-// The first frame of a stack: takes the argument and the function off it, which leaves it aligned, and calls; what then lies on
-// top is the second argument. There is no caller to find, for who walks the stack.
+// The first frame of a stack: takes the function off it, which leaves it aligned, and calls; what then lies on top is the argument.
+// There is no caller to find, for who walks the stack.
 global_asm!(
     ".balign 16",
     ".type gochan_first_frame_0_1, @function",
     "gochan_first_frame_0_1:",
     ".cfi_startproc",
     ".cfi_undefined rip",
-    "pop rdi",
     "pop rax",
-    "mov rsi, rsp",
+    "mov rdi, rsp",
     "call rax",
     "ud2",
     ".cfi_endproc",
@@ -88,13 +88,19 @@ unsafe fn switch(save: *mut *mut Word, to: *mut Word) {
     }
 }
 
-extern "C" fn enter(context: *const Context, body: *const *const dyn Body) -> ! {
-    // SAFETY: the record, which the context is in, and which is the body, lives until its goroutine has ended.
+/// Who runs on this stack, one after the other; the place is where the next is noted, so that no frame knows those before it.
+extern "C" fn enter(place: *mut *const dyn Body) -> ! {
+    // SAFETY: a record, which the context is in, and which is the body, lives until its goroutine has ended. That is when it returns, and
+    // nothing else is left here.
     unsafe {
-        let context = &*context;
-        (**body).run();
-        context.ended.set(true);
-        context.switch_out(&running().0.outside);
+        loop {
+            (**place).run();
+            let Some(next) = running().0.succeed() else { break };
+            place.write(next);
+        }
+        let (worker, g) = running();
+        g.own.context.ended.set(true);
+        g.own.context.switch_out(&worker.outside);
     }
     // Nobody resumes a goroutine that has ended.
     process::abort()
@@ -114,6 +120,13 @@ impl Context {
         self.stack.take()
     }
 
+    /// Has a stack been taken for it?
+    #[inline]
+    pub(in crate::rt) fn has_stack(&self) -> bool {
+        // SAFETY: nobody else touches the cell.
+        unsafe { (*self.stack.as_ptr()).is_some() }
+    }
+
     /// Gives it a stack, and what to run there.
     ///
     /// # Safety
@@ -124,12 +137,16 @@ impl Context {
         // SAFETY: the words below the base are the stack's, and it is aligned to 16 bytes.
         unsafe {
             base.sub(2).cast::<*const dyn Body>().write(body);
-            let top = base.sub(5);
+            let top = base.sub(4);
             top.write(gochan_first_frame_0_1 as Word);
-            top.add(1).write(ptr::from_ref(self).cast());
-            top.add(2).write(enter as Word);
+            top.add(1).write(enter as Word);
             self.inside.set(top);
         }
+        self.stack.set(Some(stack));
+    }
+
+    /// It begins where another has ended, on its stack.
+    pub(in crate::rt) fn take_over(&self, stack: Stack) {
         self.stack.set(Some(stack));
     }
 

@@ -116,7 +116,7 @@ fn coroutines_run_on_it() {
 #[test]
 fn the_last_stack_is_the_next() {
     let mut stacks = Stacks::new();
-    let identity = Identity::new(None, Location::caller());
+    let identity = Identity::new(None, Location::caller(), None);
     let (record, _) = Record::two(Spec { identity, stack_size: 0, stack: None, scope: None }, || ());
     let about: *const _ = record.g();
     let (first, last) = (stacks.get(512 * KIB).unwrap(), stacks.get(500 * KIB).unwrap());
