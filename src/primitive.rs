@@ -5,6 +5,8 @@
 //! lock *is* that checker's `Mutex` (a lock that spins and yields explodes there); the real one, in `lock.rs`, has a
 //! model of its own.
 
+mod barrier;
+mod bias;
 pub(crate) mod lock;
 mod pause;
 
@@ -145,6 +147,10 @@ macro_rules! mutex_as_lock {
                 self.number
             }
 
+            pub(crate) fn with_owner(value: T) -> Self {
+                Self::new(value)
+            }
+
             pub(crate) fn lock(&self) -> Guard<'_, T> {
                 self.lock_raw();
                 Guard(self)
@@ -231,6 +237,12 @@ use mutex_as_lock;
 
 pub(crate) use body::*;
 pub(crate) use pause::pause;
+
+/// Asks whether locks can have owners here, before one is to have one.
+#[cfg(feature = "rt")]
+pub(crate) fn prepare_owners() {
+    barrier::is_to_be_had();
+}
 
 /// How long it is until `deadline`; `None` if that has passed.
 #[cfg(not(gochan_shuttle))]

@@ -51,6 +51,7 @@ found! {
     nobody_sends: "goroutine 1 [chan receive]:\n", "nobody waits to send";
     sends_to_itself: "goroutine 1 [chan send]:\n", "nobody waits to receive";
     full: "goroutine 1 [chan send]:\n", "3 of 3 buffered";
+    full_after_many: "goroutine 1 [chan send]:\n", "3 of 3 buffered";
     locks_twice: "goroutine 1 [chan send]:\n", "1 of 1 buffered";
     one_behind_another: "goroutine 1 [chan receive]:\n", "goroutine 17 [chan receive]:\n";
     a_range_without_close: "goroutine 1 [join]:\n", "goroutine 17 [chan receive]:\n";

@@ -119,6 +119,43 @@ fn every_operation_at_once() {
     watchdog(|| Waiters::each(|waiters| every_operation(waiters, 3000)));
 }
 
+/// A channel that one thread had for itself, and for long, until others come while it goes on.
+#[test]
+fn first_one_threads_then_everybodys() {
+    fn own(ledger: &Ledger, tx: &Sender<Counted>, rx: &Receiver<Counted>, times: usize) {
+        for id in 0..times {
+            tx.send(ledger.census.value(id)).unwrap();
+            rx.recv().unwrap();
+        }
+        Ledger::add(&ledger.sent, times);
+        Ledger::add(&ledger.received, times);
+    }
+    watchdog(|| {
+        // From some number of operations on the library asks the system for what it needs, which takes a while.
+        let (tx, rx) = make(Some(1));
+        own(&Ledger::default(), &tx, &rx, 2000);
+        std::thread::sleep(Duration::from_millis(50));
+        Waiters::each(|waiters| {
+            for round in 0..100 {
+                let ledger = Ledger::default();
+                let (tx, rx) = make(KINDS[1..][round % (KINDS.len() - 1)]);
+                own(&ledger, &tx, &rx, 600 + round % 3);
+                waiters.scope(|scope| {
+                    for i in 0..3 {
+                        let (tx, rx, ledger) = (tx.clone(), rx.clone(), &ledger);
+                        scope.spawn(move || ledger.send(&tx, 300, round * 100 + i));
+                        scope.spawn(move || ledger.receive(&rx, usize::MAX, round * 100 + 50 + i));
+                    }
+                    drop(rx);
+                    ledger.send(&tx, 300, round);
+                    drop(tx);
+                });
+                ledger.balance(0);
+            }
+        });
+    });
+}
+
 #[test]
 fn a_thousand_dumps_stop_nobody() {
     const DUMPS: usize = 1000;

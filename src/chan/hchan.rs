@@ -174,7 +174,7 @@ impl<T> Hchan<T> {
         Self {
             summary: AtomicU64::new(State::<T>::first_summary(cap)),
             // Made in its place.
-            lock: Lock::new(State::new()),
+            lock: Lock::with_owner(State::new()),
             cap,
             senders: AtomicUsize::new(1),
             receivers: AtomicUsize::new(1),

@@ -1,4 +1,5 @@
-//! The channel's lock: one read-modify-write to take it, one plain store to give it back.
+//! The channel's lock: one read-modify-write to take it, or none where one thread takes it all the time (see `bias`), and one plain
+//! store to give it back.
 //!
 //! Sections under it take tens of nanoseconds, so who finds it taken first looks again for a moment. But its holder may
 //! have been preempted, there may be many more threads than cores, and a waiter may run at a real-time priority that
@@ -6,13 +7,14 @@
 //! steps that grow to [`LONGEST_SLEEP`]. A futex would need a second read-modify-write to unlock, on every operation,
 //! for the sake of the rare one that waits this long.
 //!
-//! Invariant: the value is reached only through a [`Guard`], and `locked` is true from before a guard exists until its
-//! drop.
+//! Invariant: the value is reached only through a [`Guard`], of which there is one at a time: from before it exists until its drop
+//! either `locked` is true and the lock's owner, if it has one, is not inside, or its owner is inside, and it is the owner's.
 
 // Under a model checker the channel's lock is that checker's mutex, and this one is built for its own model only.
 #![cfg_attr(any(gochan_loom, gochan_shuttle), allow(dead_code))]
 
-use super::{AtomicBool, Ordering, UnsafeCell, hint, pause, thread};
+use super::bias::Bias;
+use super::{Ordering, UnsafeCell, hint, pause, thread};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
@@ -66,7 +68,7 @@ const LONGEST_SLEEP: Duration = Duration::from_micros(50);
 /// The word comes first: what is touched under it first lies beside it.
 #[repr(C)]
 pub(crate) struct Lock<T> {
-    locked: AtomicBool,
+    bias: Bias,
     value: UnsafeCell<T>,
 }
 
@@ -85,12 +87,17 @@ pub(crate) struct Guard<'a, T> {
 impl<T> Lock<T> {
     #[cfg(not(gochan_loom))]
     pub(crate) const fn new(value: T) -> Self {
-        Self { locked: AtomicBool::new(false), value: UnsafeCell::new(value) }
+        Self { bias: Bias::none(), value: UnsafeCell::new(value) }
     }
 
     #[cfg(gochan_loom)]
     pub(crate) fn new(value: T) -> Self {
-        Self { locked: AtomicBool::new(false), value: UnsafeCell::new(value) }
+        Self { bias: Bias::none(), value: UnsafeCell::new(value) }
+    }
+
+    /// One that is worth an owner: a channel's, that may be used by a single thread, and often.
+    pub(crate) fn with_owner(value: T) -> Self {
+        Self { bias: Bias::possible(), ..Self::new(value) }
     }
 
     #[inline]
@@ -170,15 +177,47 @@ impl<T> Lock<T> {
         self.value.with_mut(|value| section(unsafe { &mut *value }))
     }
 
+    /// Takes it if that is done at once. Nothing is called here, so that who has to go a longer way has a frame there, and not here.
     #[inline]
     fn acquire(&self) -> bool {
-        self.locked.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        if self.bias.is_plain() {
+            return self.exchange();
+        }
+        if self.bias.enter() {
+            return true;
+        }
+        if !self.exchange() {
+            return false;
+        }
+        let is_ours = self.bias.is_settled();
+        if !is_ours {
+            self.bias.locked.store(false, Ordering::Release);
+        }
+        is_ours
+    }
+
+    #[inline]
+    fn exchange(&self) -> bool {
+        self.bias.locked.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
     /// Looks before it tries: a failed read-modify-write takes the line from the holder.
     #[inline]
     fn acquire_if_free(&self) -> bool {
-        !self.locked.load(Ordering::Relaxed) && self.acquire()
+        if self.bias.is_plain() {
+            return !self.bias.locked.load(Ordering::Relaxed) && self.exchange();
+        }
+        if self.bias.enter() {
+            return true;
+        }
+        if self.bias.locked.load(Ordering::Relaxed) || !self.exchange() {
+            return false;
+        }
+        let is_ours = self.bias.is_settled() || self.bias.settle();
+        if !is_ours {
+            self.bias.locked.store(false, Ordering::Release);
+        }
+        is_ours
     }
 
     #[cold]
@@ -226,22 +265,91 @@ impl<T> DerefMut for Guard<'_, T> {
 impl<T> Drop for Guard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        debug_assert!(self.lock.locked.load(Ordering::Relaxed), "given back twice");
+        if self.lock.bias.has_entered() {
+            return self.lock.bias.leave();
+        }
+        debug_assert!(self.lock.bias.locked.load(Ordering::Relaxed), "given back twice");
         let order = if cfg!(gochan_bug = "lock_released_relaxed") { Ordering::Relaxed } else { Ordering::Release };
-        self.lock.locked.store(false, order);
+        self.lock.bias.locked.store(false, order);
     }
 }
 
 impl<T> fmt::Debug for Lock<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lock").field("locked", &self.locked.load(Ordering::Relaxed)).finish_non_exhaustive()
+        f.debug_struct("Lock").field("locked", &self.bias.locked.load(Ordering::Relaxed)).finish_non_exhaustive()
     }
 }
 
 #[cfg(all(test, not(any(gochan_loom, gochan_shuttle))))]
 mod tests {
+    use super::super::barrier::is_to_be_had;
     use super::Lock;
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
     use std::time::{Duration, Instant};
+
+    /// Takes it until it is this thread's own. Gives up where there is no such thing; how often it had it.
+    fn own(lock: &Lock<u64>) -> u64 {
+        let start = Instant::now();
+        let mut times = 0;
+        while !lock.bias.is_owned() && start.elapsed() < Duration::from_secs(1) && !lock.bias.is_plain() {
+            *lock.lock() += 1;
+            times += 1;
+        }
+        times
+    }
+
+    /// Whoever comes to a lock that has an owner has it for himself, whatever the owner is about.
+    #[test]
+    fn an_owner_is_relieved() {
+        let rounds = if cfg!(miri) { 2 } else { 300 };
+        let mut owned = 0;
+        for round in 0..rounds {
+            let lock = Lock::with_owner(0_u64);
+            let times = AtomicU64::new(own(&lock));
+            owned += u64::from(lock.bias.is_owned());
+            let is_over = AtomicBool::new(false);
+            std::thread::scope(|s| {
+                let comes = || {
+                    (0..round * 7 % 100).for_each(|_| std::hint::spin_loop());
+                    (0..100).for_each(|_| *lock.lock() += 1);
+                    times.fetch_add(100, Ordering::Relaxed);
+                };
+                let others = [(); 3].map(|()| s.spawn(comes));
+                s.spawn(|| {
+                    others.into_iter().for_each(|other| other.join().unwrap());
+                    is_over.store(true, Ordering::Relaxed);
+                });
+                // The owner goes on, whose thread this is.
+                while !is_over.load(Ordering::Relaxed) {
+                    *lock.lock() += 1;
+                    times.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+            assert!(lock.bias.is_plain(), "taken from its owner");
+            assert_eq!(*lock.lock(), times.into_inner());
+        }
+        println!("{owned} of {rounds} locks had an owner");
+        let here = cfg!(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)));
+        assert_eq!(owned > 0, here && is_to_be_had() == Some(true), "the system can, or cannot, fence other threads");
+    }
+
+    /// One that several threads take from the beginning never has an owner.
+    #[test]
+    fn several_from_the_beginning() {
+        let lock = Lock::with_owner(0);
+        std::thread::scope(|s| {
+            (0..4).for_each(|_| {
+                s.spawn(|| {
+                    for _ in 0..1000 {
+                        *lock.lock() += 1;
+                        std::thread::yield_now();
+                    }
+                });
+            });
+        });
+        assert_eq!(*lock.lock(), 4000);
+        assert!(!lock.bias.is_owned());
+    }
 
     /// Many more threads than cores, and a holder may be preempted: everybody gets the lock all the same.
     #[test]

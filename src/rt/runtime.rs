@@ -66,6 +66,8 @@ pub(super) struct Shared {
 impl Shared {
     fn start(options: &RuntimeBuilder) -> io::Result<Arc<Self>> {
         overflow::install();
+        // Before there are threads, if that is so: then it takes microseconds.
+        crate::primitive::prepare_owners();
         let workers = options.workers.unwrap_or_else(default_workers);
         let parts: Vec<Parts> = (0..workers).map(|_| Parts::new(workers == 1)).collect();
         let shared = Arc::new(Self {

@@ -53,6 +53,17 @@ const STUCK: Programs = &[
         });
     }),
     ("full", || rt::run(|| (0..4).for_each(|i| FULL.send(i)))),
+    ("full_after_many", || {
+        rt::run(|| {
+            let ch = Chan::new(3);
+            // So many that the lock is this worker's own.
+            for i in 0..100_000 {
+                ch.send(i);
+                ch.recv();
+            }
+            (0..4).for_each(|i| ch.send(i));
+        });
+    }),
     ("locks_twice", || {
         rt::run(|| {
             let lock = Chan::new(1);

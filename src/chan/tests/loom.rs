@@ -6,7 +6,7 @@
 use super::super::handshake::Promised;
 use super::super::hchan::{Hchan, Patience, Refusal};
 use super::callback::{Arm, Callbacks, Queued, Select, start_recv};
-use super::models::model;
+use super::models::{model, model_of};
 use super::{Kind, Threads, recv, send};
 use crate::park::Outcome;
 use crate::primitive::Arc;
@@ -417,5 +417,36 @@ fn lock_excludes() {
         *lock.lock() += 1;
         other.join().unwrap();
         assert_eq!(*lock.lock(), 2);
+    });
+}
+
+/// A lock that has an owner excludes as any other: whoever comes when the owner is inside, about to be, or still thinks that it is
+/// the owner.
+#[test]
+fn biased_lock_excludes() {
+    use crate::primitive::lock::Lock;
+    model_of(3, || {
+        let lock = Arc::new(Lock::with_owner(0));
+        // From the third time on it has an owner.
+        (0..3).for_each(|_| *lock.lock() += 1);
+        let theirs = lock.clone();
+        let other = thread::spawn(move || *theirs.lock() += 1);
+        (0..2).for_each(|_| *lock.lock() += 1);
+        other.join().unwrap();
+        assert_eq!(*lock.lock(), 6);
+    });
+}
+
+/// Nor do two get it at once while it is still open who will own it.
+#[test]
+fn lock_without_owner_yet_excludes() {
+    use crate::primitive::lock::Lock;
+    model(|| {
+        let lock = Arc::new(Lock::with_owner(0));
+        let theirs = lock.clone();
+        let other = thread::spawn(move || (0..3).for_each(|_| *theirs.lock() += 1));
+        (0..2).for_each(|_| *lock.lock() += 1);
+        other.join().unwrap();
+        assert_eq!(*lock.lock(), 5);
     });
 }

@@ -17,8 +17,14 @@ const PREEMPTIONS: usize = 3;
 
 /// Explores all executions of `f`, and prints how many those were: what `scripts/models-page` makes a table of.
 pub(crate) fn model(f: impl Fn() + Sync + Send + 'static) {
+    model_of(0, f);
+}
+
+/// The same, with so many preemptions at least, whatever is asked for: of something small that fewer do not show.
+pub(crate) fn model_of(preemptions: usize, f: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    let bound = *builder.preemption_bound.get_or_insert(PREEMPTIONS);
+    let bound = builder.preemption_bound.unwrap_or(PREEMPTIONS).max(preemptions);
+    builder.preemption_bound = Some(bound);
     let (executions, start) = (Arc::new(AtomicUsize::new(0)), Instant::now());
     let count = executions.clone();
     builder.check(move || {
