@@ -45,6 +45,7 @@ impl Latch {
     }
 
     /// Announces the end. The caller fires the wake-up.
+    #[inline(always)]
     pub(super) fn set(&self) -> Result<Ready, Unwanted> {
         let mut state = self.state.lock();
         // Release: who sees it sees what is announced.
