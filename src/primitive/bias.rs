@@ -71,6 +71,17 @@ impl Bias {
         bias
     }
 
+    /// It will be written to. Else the look at the word would have the line shared first, and whoever then takes the lock would ask for it
+    /// a second time: a tenth of the time between threads that hand values over.
+    #[inline(always)]
+    pub(super) fn prefetch(&self) {
+        #[cfg(all(target_arch = "x86_64", not(any(miri, gochan_loom, gochan_shuttle))))]
+        // SAFETY: a hint, which reads nothing; processors that do not have it pass over it.
+        unsafe {
+            std::arch::asm!("prefetchw [{}]", in(reg) &raw const *self, options(nostack, preserves_flags, readonly));
+        }
+    }
+
     /// Has it no owner, for good?
     #[inline]
     pub(super) fn is_plain(&self) -> bool {

@@ -180,6 +180,7 @@ impl<T> Lock<T> {
     /// Takes it if that is done at once. Nothing is called here, so that who has to go a longer way has a frame there, and not here.
     #[inline]
     fn acquire(&self) -> bool {
+        self.bias.prefetch();
         if self.bias.is_plain() {
             return self.exchange();
         }
