@@ -239,6 +239,35 @@ fn the_memory_of_a_burst_goes_back() {
     }
 }
 
+/// As many operations as one likes leave nothing behind: `GOCHAN_OPERATIONS`, or a few millions, through each kind of channel, whose
+/// buffer is now nearly empty and now nearly full.
+#[test]
+fn many_operations_keep_nothing() {
+    let asked = std::env::var("GOCHAN_OPERATIONS").ok().and_then(|operations| operations.parse().ok());
+    let operations: u64 = asked.unwrap_or(4_000_000);
+    for (tx, rx) in [bounded(1), bounded(128), bounded(5000), unbounded()] {
+        let most = tx.capacity().unwrap_or(3000) as u64;
+        let (mut sent, mut received) = (0, 0);
+        let mut go_on = |until: u64| {
+            while sent + received < until {
+                // In waves, each of another height.
+                let height = 1 + sent * 7919 % most;
+                (0..height).for_each(|i| tx.send(sent + i).unwrap());
+                sent += height;
+                assert!(rx.try_iter().eq(received..sent));
+                received = sent;
+            }
+        };
+        go_on(operations / 10);
+        let (before, allocated) = (live_bytes(), allocations());
+        go_on(operations);
+        assert!(live_bytes() - before <= KEPT, "{} bytes", live_bytes() - before);
+        if tx.capacity().is_some_and(|capacity| capacity <= 128) {
+            assert_eq!(allocations(), allocated, "its buffer is a single block, which stays");
+        }
+    }
+}
+
 #[test]
 fn a_channel_gives_everything_back() {
     let before = live_bytes();
