@@ -58,7 +58,6 @@ mod way {
 
     /// Is there such a pair? The process has to register for it once. One with several threads takes some 10 ms for that, for which
     /// nobody here waits: till then it is not known.
-    #[cold]
     pub(in crate::primitive) fn is_to_be_had() -> Option<bool> {
         const UNASKED: u8 = 0;
         const ASKED: u8 = 1;

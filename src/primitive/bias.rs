@@ -62,11 +62,14 @@ impl Bias {
         Self { word: AtomicU32::new(PLAIN), learnt: AtomicU16::new(0), inside, locked }
     }
 
-    /// Of a lock that may have one: whoever makes it, until somebody else comes.
+    /// Of a lock that may have one, if that is possible here: whoever makes it, until somebody else comes. The first asks the system,
+    /// since who makes something may allocate, and who uses it should not.
     pub(super) fn possible() -> Self {
         let bias = Self::none();
-        if let Some(token) = token_of_somebody() {
-            bias.word.store(token & !STATE | LEARNING, Ordering::Relaxed);
+        if barrier::is_to_be_had() != Some(false) {
+            if let Some(token) = token_of_somebody() {
+                bias.word.store(token & !STATE | LEARNING, Ordering::Relaxed);
+            }
         }
         bias
     }

@@ -2,6 +2,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::Once;
 
 /// Made the global allocator by the test that wants to count.
 pub(crate) struct Counting;
@@ -11,8 +12,15 @@ thread_local! {
     static LIVE_BYTES: Cell<isize> = const { Cell::new(0) };
 }
 
+/// What is done once in a process, when its first channel is made, is not counted.
+fn begin() {
+    static FIRST: Once = Once::new();
+    FIRST.call_once(|| drop(gochan::bounded::<()>(0)));
+}
+
 /// How often this thread has allocated.
 pub(crate) fn allocations() -> usize {
+    begin();
     ALLOCATIONS.get()
 }
 
@@ -26,6 +34,7 @@ pub(crate) fn allocations_of(mut f: impl FnMut()) -> usize {
 
 /// The bytes that this thread has allocated, less those it has freed.
 pub(crate) fn live_bytes() -> isize {
+    begin();
     LIVE_BYTES.get()
 }
 
