@@ -58,34 +58,42 @@ mod way {
 
     /// Is there such a pair? The process has to register for it once. One with several threads takes some 10 ms for that, for which
     /// nobody here waits: till then it is not known.
+    #[inline]
     pub(in crate::primitive) fn is_to_be_had() -> Option<bool> {
-        const UNASKED: u8 = 0;
-        const ASKED: u8 = 1;
-        const NO: u8 = 2;
-        const YES: u8 = 3;
-        static ANSWER: AtomicU8 = AtomicU8::new(UNASKED);
-        let ask = || {
+        match ANSWER.load(Ordering::Relaxed) {
+            YES => Some(true),
+            NO => Some(false),
+            _ => ask(),
+        }
+    }
+
+    static ANSWER: AtomicU8 = AtomicU8::new(UNASKED);
+    const UNASKED: u8 = 0;
+    const ASKED: u8 = 1;
+    const NO: u8 = 2;
+    const YES: u8 = 3;
+
+    #[cold]
+    fn ask() -> Option<bool> {
+        // Who has asked already may have the answer by now, which must stay.
+        if ANSWER.compare_exchange(UNASKED, ASKED, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            return None;
+        }
+        let register = || {
             #[cfg(feature = "rt")]
             let _helper = crate::rt::deadlock::Helper::begin();
-            let answer = if membarrier(REGISTER_PRIVATE_EXPEDITED) { YES } else { NO };
-            ANSWER.store(answer, Ordering::Relaxed);
+            let answer = membarrier(REGISTER_PRIVATE_EXPEDITED);
+            ANSWER.store(if answer { YES } else { NO }, Ordering::Relaxed);
+            answer
         };
-        match ANSWER.load(Ordering::Relaxed) {
-            NO => Some(false),
-            YES => Some(true),
-            UNASKED if ANSWER.swap(ASKED, Ordering::Relaxed) == UNASKED => {
-                if is_alone() {
-                    ask();
-                    return Some(ANSWER.load(Ordering::Relaxed) == YES);
-                }
-                let asks = thread::Builder::new().name("gochan-barrier".into()).stack_size(64 << 10).spawn(ask);
-                if asks.is_err() {
-                    ANSWER.store(NO, Ordering::Relaxed);
-                }
-                None
-            }
-            _ => None,
+        if is_alone() {
+            return Some(register());
         }
+        let registers = thread::Builder::new().name("gochan-barrier".into()).stack_size(64 << 10).spawn(register);
+        if registers.is_err() {
+            ANSWER.store(NO, Ordering::Relaxed);
+        }
+        None
     }
 
     #[inline(always)]

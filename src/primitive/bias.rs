@@ -212,16 +212,22 @@ mod number {
     }
 
     /// The same of a thread that shall have a number. `None` if there are no more.
+    #[inline]
     pub(super) fn token_of_somebody() -> Option<u32> {
+        match token() {
+            BIASED => next(),
+            token => Some(token),
+        }
+    }
+
+    #[cold]
+    fn next() -> Option<u32> {
         static LAST: AtomicU32 = AtomicU32::new(0);
-        TOKEN.with(|token| {
-            if token.get() == BIASED {
-                let number = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {
-                    Some(last + 1).filter(|number| *number <= u32::MAX >> STATE.count_ones())
-                });
-                token.set((number.ok()? + 1) << STATE.count_ones() | BIASED);
-            }
-            Some(token.get())
-        })
+        let last = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {
+            Some(last + 1).filter(|number| *number <= u32::MAX >> STATE.count_ones())
+        });
+        let token = (last.ok()? + 1) << STATE.count_ones() | BIASED;
+        TOKEN.with(|mine| mine.set(token));
+        Some(token)
     }
 }
