@@ -228,7 +228,17 @@ fn a_huge_stack() {
     let guard = bottom(&stack);
     stacks.put(stack);
     wait_for_warm(&[guard], size, 0);
-    assert_eq!(bottom(&stacks.get(size).unwrap()), guard);
+    // Whoever takes its pages puts it back a moment after they are gone; who comes in between gets another.
+    let mut others = Vec::new();
+    loop {
+        let next = stacks.get(size).unwrap();
+        if bottom(&next) == guard {
+            break;
+        }
+        others.push(next);
+        assert!(others.len() < 100, "it is gone");
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 #[test]
