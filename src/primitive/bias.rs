@@ -139,7 +139,7 @@ impl Bias {
         is_next
     }
 
-    /// The caller has taken `locked`. Is the section his? If not, since the owner is in one, he gives the word back, and
+    /// The caller has taken `locked`, and that did not [settle](Self::is_settled) it. Is the section his? If not, since the owner is in one, he gives the word back, and
     /// may try again.
     #[cold]
     #[inline(never)]
@@ -166,17 +166,16 @@ impl Bias {
         true
     }
 
-    /// One more section of whoever calls.
+    /// A section of another thread than before, or of one that has had enough of them in a row: the others are
+    /// [settled](Self::is_settled).
     fn learn(&self, word: u32) {
         let Some(token) = token_of_somebody() else { return };
         let learnt = self.learnt.load(Ordering::Relaxed);
-        let (times, changes) = (learnt & TIMES, learnt / (TIMES + 1));
         if word | BIASED != token {
+            let changes = learnt / (TIMES + 1);
             let next = if changes < CHANGES { token & !STATE | LEARNING } else { PLAIN };
             self.word.store(next, Ordering::Relaxed);
             self.learnt.store((changes + 1) * (TIMES + 1), Ordering::Relaxed);
-        } else if times < LONG {
-            self.learnt.store(learnt + 1, Ordering::Relaxed);
         } else {
             // If that is not known yet, it is asked again in a while.
             self.learnt.store(learnt & !TIMES, Ordering::Relaxed);

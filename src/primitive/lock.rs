@@ -190,11 +190,7 @@ impl<T> Lock<T> {
         if !self.exchange() {
             return false;
         }
-        let is_ours = self.bias.is_settled();
-        if !is_ours {
-            self.bias.locked.store(false, Ordering::Release);
-        }
-        is_ours
+        self.keep_if(self.bias.is_settled())
     }
 
     #[inline]
@@ -214,7 +210,12 @@ impl<T> Lock<T> {
         if self.bias.locked.load(Ordering::Relaxed) || !self.exchange() {
             return false;
         }
-        let is_ours = self.bias.is_settled() || self.bias.settle();
+        self.keep_if(self.bias.is_settled() || self.bias.settle())
+    }
+
+    /// `locked` is taken: it is given back if the section is not the caller's.
+    #[inline]
+    fn keep_if(&self, is_ours: bool) -> bool {
         if !is_ours {
             self.bias.locked.store(false, Ordering::Release);
         }
