@@ -12,8 +12,8 @@ use std::ptr::{self, NonNull};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// So long one goroutine may go on with operations that could have made it wait.
-const SLICE: Duration = Duration::from_micros(10);
+/// So long one goroutine may go on with operations that could have made it wait, and so may those that ready each other.
+pub(super) const SLICE: Duration = Duration::from_micros(10);
 
 thread_local! {
     /// The worker whose thread this is. Without a destructor.

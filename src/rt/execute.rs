@@ -113,6 +113,7 @@ impl Worker {
         if next.is_null() {
             let Some(first) = self.ready.borrow_mut().pop_front() else { return ptr::null() };
             self.chain.set(0);
+            self.chain_began.set(None);
             next = first;
         } else {
             let chain = self.chain.get();

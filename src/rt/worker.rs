@@ -22,7 +22,7 @@
 //! their turn here ([`Worker::relief`]).
 
 use super::bridge::Polling;
-use super::current;
+use super::current::{self, SLICE};
 use super::g::{Body, Fresh, G, Identity};
 use super::mail::{Mail, Remote, count};
 use super::queue::Queue;
@@ -45,7 +45,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Hops from one runnext to the next before the others have their turn.
+/// Hops from one runnext to the next before somebody looks whether the others are to have their turn: a look at the clock.
 pub(super) const LONGEST_CHAIN: u32 = if cfg!(gochan_bug = "runnext_starvation") { u32::MAX } else { 32 };
 /// Goroutines that start and end in a row before whoever waits for one of them has his turn: he may wait for all of them.
 const LONGEST_ROW: u32 = 32;
@@ -149,7 +149,10 @@ pub(super) struct Worker {
     mail: RefCell<Vec<Mail>>,
     /// Started goroutines that have not ended.
     pub(super) residents: RefCell<Vec<Ref<dyn Body>>>,
+    /// Hops from one runnext to the next since the others had their turn, or since the last look at the clock.
     pub(super) chain: Cell<u32>,
+    /// When it was first looked at for those that hop.
+    pub(super) chain_began: Cell<Option<Instant>>,
     /// Whoever ran last has ended.
     pub(super) has_ended_one: Cell<bool>,
     /// How many were started while somebody else could have gone on, and when he first could.
@@ -195,6 +198,7 @@ impl Worker {
             mail: RefCell::default(),
             residents: RefCell::default(),
             chain: Cell::new(0),
+            chain_began: Cell::new(None),
             has_ended_one: Cell::new(false),
             row: Cell::new(0),
             row_began: Cell::new(None),
@@ -381,7 +385,7 @@ impl Worker {
             }
         }
         let next = self.runnext.get();
-        if !next.is_null() && (self.chain.get() < LONGEST_CHAIN || self.ready.borrow().is_empty()) {
+        if !next.is_null() && self.chain_goes_on() {
             if self.goes_on_in_a_row() {
                 if let Some(work) = self.fresh.pop() {
                     return Found::Work(work);
@@ -393,6 +397,7 @@ impl Worker {
             return Found::G(next);
         }
         self.chain.set(0);
+        self.chain_began.set(None);
         if !next.is_null() {
             self.runnext.set(ptr::null());
             self.ready.borrow_mut().push_back(next);
@@ -405,6 +410,25 @@ impl Worker {
                 None => Found::Nothing,
             },
         }
+    }
+
+    /// Goroutines that ready each other are to the others what one is that never waits: theirs is one share between them.
+    fn chain_goes_on(&self) -> bool {
+        if self.chain.get() < LONGEST_CHAIN || self.ready.borrow().is_empty() {
+            return true;
+        }
+        let now = Instant::now();
+        let goes_on = match self.chain_began.get() {
+            None => {
+                self.chain_began.set(Some(now));
+                true
+            }
+            Some(began) => now - began < SLICE,
+        };
+        if goes_on {
+            self.chain.set(0);
+        }
+        goes_on
     }
 
     /// Somebody can go on. But has one goroutine after the other started and ended, in next to no time, and are there more of them?
