@@ -692,3 +692,29 @@ fn a_panic_between_select_and_finish() {
         assert!(tx.send_timeout(3, PATIENCE).is_ok());
     });
 }
+
+/// A select that must not wait finds nothing, and then that something has happened meanwhile: it looks again, with the channels locked, and
+/// finds nothing. It does not wait then either. Here another receiver comes and goes all the time.
+#[test]
+fn what_must_not_wait_looks_again_and_does_not_wait() {
+    watchdog(|| {
+        let (_tx, rx) = bounded::<u8>(0);
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let (other, over) = (rx.clone(), &over);
+            scope.spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    assert_eq!(other.recv_timeout(Duration::from_micros(1)), Err(RecvTimeoutError::Timeout));
+                }
+            });
+            let start = Instant::now();
+            while start.elapsed() < A_MOMENT {
+                let mut select = Select::new();
+                select.recv(&rx);
+                select.recv(&rx);
+                assert!(select.try_select().is_err());
+            }
+            over.store(true, Ordering::Relaxed);
+        });
+    });
+}

@@ -241,7 +241,7 @@ impl<T> Selectable for Hchan<T> {
             Dir::Recv => {
                 // SAFETY: the room is the caller's.
                 if unsafe { state.pop_quickly(self, room.cast()) } {
-                    return Glance::Received(state.next_handoff());
+                    return Glance::Received(state.next_number());
                 }
             }
             Dir::Send => {
@@ -421,7 +421,7 @@ impl<T> Locked<'_, T> {
                 List::Pairs if cfg!(gochan_bug = "pair_filled_after_revoke") => true,
                 // The sender finds its ticket gone.
                 List::Pairs => self.pairs.unlink(sg),
-                List::Watchers => self.watchers.unlink(sg),
+                List::Watchers => self.unlink_watcher(sg),
             }
         }
     }

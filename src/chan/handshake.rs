@@ -196,7 +196,7 @@ impl<T> Hchan<T> {
     /// Gives a reservation up.
     pub(crate) fn release_reserved(&self) {
         let mut c = self.lock();
-        c.reserved -= usize::from(!cfg!(gochan_bug = "reservation_leaked"));
+        c.reserved -= u32::from(!cfg!(gochan_bug = "reservation_leaked"));
         self.settle_and_leave(c, Batch::new());
     }
 
@@ -217,7 +217,7 @@ impl<T> Hchan<T> {
                 // SAFETY: the node has just been made, and is on no list.
                 return Err(unsafe { node.take_value() });
             }
-            node.set_number(c.next_handoff());
+            node.set_number(c.next_number());
         }
         c.returned.insert(node);
         self.settle_and_leave(c, Batch::new());
@@ -235,7 +235,7 @@ impl<T> Hchan<T> {
             return false;
         }
         // SAFETY: the caller's contract.
-        unsafe { c.watchers.enqueue(sg) };
+        unsafe { c.enqueue_watcher(sg) };
         true
     }
 

@@ -8,7 +8,7 @@ use super::hchan::Hchan;
 use super::litter::Litter;
 use super::returned::Returned;
 use super::ring::{Block, Ring};
-use super::waitq::{List, Sudog, WaitQ};
+use super::waitq::{Pairs, Receivers, Senders, Sudog, WaitQ, Watchers};
 use crate::park::{Outcome, Readies, Ready, Wait, Who};
 use crate::primitive::{Guard, Ordering};
 use std::mem::ManuallyDrop;
@@ -31,33 +31,31 @@ const COUNTED: usize = LEN_MAX as usize - 1;
 const VERSION_SHIFT: u32 = 32;
 const VERSIONLESS: u64 = (1 << VERSION_SHIFT) - 1;
 
-/// What the lock protects, in the order of how often it is touched: what every operation does, what those do that wait or
-/// meet somebody who waits, the rest.
+/// What the lock protects. With what comes before it (see [`Hchan`]), in the order of cache lines, if a channel lies as allocators mostly
+/// put it: who only puts a value into the buffer, or takes one out, touches two; who waits or meets somebody who does touches three.
 #[repr(C)]
 pub(super) struct State<T> {
     pub(super) closed: bool,
     /// Somebody is queued, or values have come back: the quick paths are not for this. Kept by [`Locked`], since nothing
     /// else changes it.
     busy: bool,
-    /// Slots granted to senders whose value does not exist yet.
-    pub(super) reserved: usize,
+    /// Is somebody among the watchers?
+    watched: bool,
+    /// Slots granted to senders whose value does not exist yet; each of them lives, so this cannot overflow.
+    pub(super) reserved: u32,
     pub(super) buf: Ring<T>,
-    pub(super) recvq: WaitQ,
-    pub(super) sendq: WaitQ,
+    pub(super) recvq: WaitQ<Receivers>,
     /// Values that came back.
     pub(super) returned: Returned<T>,
-    /// Counts hand-offs to receives; orders `returned`.
-    pub(super) handoffs: u64,
-    /// Counts those who queue.
-    arrivals: u64,
+    pub(super) sendq: WaitQ<Senders>,
+    /// Counts hand-offs to receives, which orders `returned`; those who queue; and pairs. What came later has the larger number.
+    numbers: u64,
     /// The last of those who had to wait, or met somebody who did.
     pub(super) last_send: Option<LastUse>,
     pub(super) last_receive: Option<LastUse>,
-    pub(super) watchers: WaitQ,
+    watchers: WaitQ<Watchers>,
     /// Receivers that were claimed by a sender without a value; each knows its ticket.
-    pub(super) pairs: WaitQ,
-    /// Counts pairs.
-    tickets: u64,
+    pub(super) pairs: WaitQ<Pairs>,
     litter: Litter<T>,
 }
 
@@ -85,19 +83,18 @@ impl<T> State<T> {
         Self {
             closed: false,
             busy: false,
-            buf: Ring::new(),
+            watched: false,
             reserved: 0,
-            handoffs: 0,
-            arrivals: 0,
-            tickets: 0,
+            buf: Ring::new(),
+            recvq: WaitQ::new(),
             returned: Returned::new(),
-            sendq: WaitQ::new(List::Senders),
-            recvq: WaitQ::new(List::Receivers),
-            pairs: WaitQ::new(List::Pairs),
-            watchers: WaitQ::new(List::Watchers),
-            litter: Litter::new(),
+            sendq: WaitQ::new(),
+            numbers: 0,
             last_send: None,
             last_receive: None,
+            watchers: WaitQ::new(),
+            pairs: WaitQ::new(),
+            litter: Litter::new(),
         }
     }
 
@@ -108,7 +105,7 @@ impl<T> State<T> {
 
     #[inline]
     pub(super) fn has_slot(&self, cap: usize) -> bool {
-        self.buf.len() + self.reserved < cap
+        self.buf.len() + (self.reserved as usize) < cap
     }
 
     #[inline]
@@ -119,7 +116,7 @@ impl<T> State<T> {
     /// Without branches, as the summary: what they would be taken by changes from one section to the next.
     #[inline]
     fn is_busy(&self) -> bool {
-        !(self.recvq.is_empty() & self.sendq.is_empty() & self.watchers.is_empty() & self.returned.is_empty())
+        !(self.recvq.is_empty() & self.sendq.is_empty() & self.returned.is_empty()) | self.watched
     }
 
     /// Does nobody wait, for anything, and has nothing come back? Then there is nothing to settle.
@@ -163,9 +160,31 @@ impl<T> State<T> {
         true
     }
 
-    pub(super) fn next_handoff(&mut self) -> u64 {
-        self.handoffs += 1;
-        self.handoffs
+    #[inline]
+    pub(super) fn next_number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
+    }
+
+    pub(super) fn watchers(&self) -> &WaitQ<Watchers> {
+        &self.watchers
+    }
+
+    /// # Safety
+    /// As for [`WaitQ::enqueue`].
+    pub(super) unsafe fn enqueue_watcher(&mut self, sg: *const Sudog) {
+        // SAFETY: the caller's contract.
+        unsafe { self.watchers.enqueue(sg) };
+        self.watched = true;
+    }
+
+    /// # Safety
+    /// As for [`WaitQ::unlink`].
+    pub(super) unsafe fn unlink_watcher(&mut self, sg: *const Sudog) -> bool {
+        // SAFETY: the caller's contract.
+        let was_linked = unsafe { self.watchers.unlink(sg) };
+        self.watched = !self.watchers.is_empty();
+        was_linked
     }
 
     /// Publishes the summary word (I11).
@@ -406,7 +425,7 @@ impl<'a, T> Locked<'a, T> {
         let word = this.state.publish_change(this.chan, this.chan.summary.load(Ordering::Relaxed), 0, clear);
         // SAFETY: published, and still locked.
         unsafe { ended.finish(owed) };
-        if this.state.watchers.is_empty() {
+        if !this.state.watched {
             // SAFETY: unlocked once, here or in `unlock`.
             unsafe { ManuallyDrop::drop(&mut this.state) };
             return;
@@ -441,7 +460,7 @@ impl<'a, T> Locked<'a, T> {
     /// For a receive: is a value in the buffer, from which nothing has come back, and a sender queued who is sure to get its slot?
     #[inline(always)]
     pub(super) fn can_exchange(&self) -> bool {
-        let full = self.state.buf.len() > 0 && self.state.buf.len() + self.state.reserved == self.chan.cap;
+        let full = self.state.buf.len() > 0 && self.state.buf.len() + (self.state.reserved as usize) == self.chan.cap;
         full && self.state.returned.is_empty()
             && !self.state.closed
             && self.state.sendq.first_is_sure()
@@ -505,7 +524,7 @@ impl<'a, T> Locked<'a, T> {
         let mut this = ManuallyDrop::new(self);
         this.state.busy = !cfg!(gochan_bug = "quick_past_the_queue");
         let word = this.state.publish_change(this.chan, this.chan.summary.load(Ordering::Relaxed), set, clear);
-        if this.state.watchers.is_empty() {
+        if !this.state.watched {
             // SAFETY: unlocked once, here or in `unlock`.
             unsafe { ManuallyDrop::drop(&mut this.state) };
             return true;
@@ -550,7 +569,7 @@ impl<'a, T> Locked<'a, T> {
     /// Is unlocking all there is to do?
     #[inline]
     fn is_plain(&self) -> bool {
-        self.state.watchers.is_empty() && self.state.litter.is_empty()
+        !self.state.watched && self.state.litter.is_empty()
     }
 
     /// Unlocks after `word` was published, and frees what is no longer needed; returns the wake-ups of those who watch for
@@ -567,7 +586,7 @@ impl<'a, T> Locked<'a, T> {
                 // SAFETY: a linked sudog is alive, and the iterator has moved past it. Published, and still locked.
                 unsafe {
                     if u64::from((*sg).interest) & word != 0 && !readies.is_full() {
-                        this.state.watchers.unlink(sg);
+                        this.state.unlink_watcher(sg);
                         if Wait::claim((*sg).wait()) {
                             let mut ready = Ready::NOBODY;
                             Sudog::finish(sg, Outcome::Ready, &mut ready);
@@ -654,7 +673,7 @@ impl<'a, T> Locked<'a, T> {
             Some(sg) => {
                 // SAFETY: as above.
                 let ended = unsafe { self.take_from(sg, room) };
-                RecvNow::Got(self.state.handoffs, ended)
+                RecvNow::Got(self.state.numbers, ended)
             }
         }
     }
@@ -690,7 +709,7 @@ impl<'a, T> Locked<'a, T> {
     /// # Safety
     /// `sg` is a receiver that was claimed, and unlinked, in this section; `elem` is a value that the caller gives away.
     pub(super) unsafe fn hand_to(&mut self, sg: *const Sudog, elem: *const T) -> Ended {
-        let number = self.next_handoff();
+        let number = self.next_number();
         // SAFETY: claimed and not finished, so the frame is there and its slot is ours.
         unsafe {
             (*sg).number.set(number);
@@ -704,7 +723,7 @@ impl<'a, T> Locked<'a, T> {
     /// # Safety
     /// `sg` is a sender with a value that was claimed, and unlinked, in this section; `room` may be written.
     pub(super) unsafe fn take_from(&mut self, sg: *const Sudog, room: *mut T) -> Ended {
-        self.next_handoff();
+        self.next_number();
         // SAFETY: as in `hand_to`.
         unsafe {
             Sudog::with_slot(sg, |slot| ptr::copy_nonoverlapping(slot, room, 1));
@@ -727,7 +746,7 @@ impl<'a, T> Locked<'a, T> {
         if let Some(block) = unsafe { self.state.buf.pop(room) } {
             self.state.litter.add_block(block);
         }
-        self.next_handoff()
+        self.next_number()
     }
 
     #[cold]
@@ -803,19 +822,13 @@ impl<'a, T> Locked<'a, T> {
     /// `sg` is a receiver that is on no queue and stays where it is until it is taken off `pairs`; if it was parked, it
     /// was claimed in this section.
     pub(super) unsafe fn pair(&mut self, sg: *const Sudog) -> u64 {
-        self.state.tickets += 1;
-        let ticket = self.state.tickets;
+        let ticket = self.state.next_number();
         // SAFETY: the caller's contract.
         unsafe {
             (*sg).number.set(ticket);
             self.state.pairs.enqueue(sg);
         }
         ticket
-    }
-
-    fn next_arrival(&mut self) -> u64 {
-        self.state.arrivals += 1;
-        self.state.arrivals
     }
 
     /// A send at `at` has met somebody who waits: that leaves a trace.
@@ -841,7 +854,7 @@ impl<'a, T> Locked<'a, T> {
     pub(super) unsafe fn queue_receiver(&mut self, sg: *const Sudog) {
         // SAFETY: the caller's contract.
         unsafe {
-            (*sg).arrival.set(self.next_arrival());
+            (*sg).arrival.set(self.state.next_number());
             self.state.last_receive = Some(LastUse::here((*(*sg).wait()).location()));
             self.state.recvq.enqueue(sg);
         }
@@ -854,7 +867,7 @@ impl<'a, T> Locked<'a, T> {
     pub(super) unsafe fn queue_sender(&mut self, sg: *const Sudog) {
         // SAFETY: the caller's contract.
         unsafe {
-            (*sg).arrival.set(self.next_arrival());
+            (*sg).arrival.set(self.state.next_number());
             self.state.last_send = Some(LastUse::here((*(*sg).wait()).location()));
             self.state.sendq.enqueue(sg);
         }
@@ -868,7 +881,7 @@ impl<'a, T> Locked<'a, T> {
     pub(super) unsafe fn pair_arriving(&mut self, receiver: *const Sudog, sender: *const Sudog) -> Ended {
         // SAFETY: the caller's contract.
         unsafe {
-            (*receiver).arrival.set(self.next_arrival());
+            (*receiver).arrival.set(self.state.next_number());
             (*sender).number.set(self.pair(receiver));
             Ended::new(sender, Outcome::Paired)
         }

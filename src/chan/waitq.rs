@@ -146,20 +146,81 @@ impl Sudog {
     }
 }
 
-/// An intrusive FIFO of sudogs.
-#[derive(Debug)]
-#[repr(C)]
-pub(crate) struct WaitQ {
-    first: *const Sudog,
-    last: *const Sudog,
-    /// How many are queued that are not async tasks without a value.
-    prompt: u32,
-    list: List,
+/// Which of the channel's queues it is, known from its type: a word in each would be a fifth of a channel's memory.
+pub(super) trait Queue {
+    const LIST: List;
+    /// What is counted of those who are queued.
+    type Tally: Tally;
 }
 
-impl WaitQ {
-    pub(super) const fn new(list: List) -> Self {
-        Self { first: ptr::null(), last: ptr::null(), prompt: 0, list }
+pub(super) trait Tally: Default {
+    fn add(&mut self, sg: &Sudog);
+    fn take(&mut self, sg: &Sudog);
+}
+
+impl Tally for () {
+    #[inline]
+    fn add(&mut self, _: &Sudog) {}
+    #[inline]
+    fn take(&mut self, _: &Sudog) {}
+}
+
+/// How many are queued that are not async tasks without a value.
+#[derive(Default)]
+pub(super) struct Prompt(u32);
+
+impl Tally for Prompt {
+    #[inline]
+    fn add(&mut self, sg: &Sudog) {
+        self.0 += u32::from(!sg.polled);
+    }
+    #[inline]
+    fn take(&mut self, sg: &Sudog) {
+        self.0 -= u32::from(!sg.polled);
+    }
+}
+
+pub(super) struct Senders;
+pub(super) struct Receivers;
+pub(super) struct Pairs;
+pub(super) struct Watchers;
+
+impl Queue for Senders {
+    const LIST: List = List::Senders;
+    type Tally = Prompt;
+}
+impl Queue for Receivers {
+    const LIST: List = List::Receivers;
+    type Tally = ();
+}
+impl Queue for Pairs {
+    const LIST: List = List::Pairs;
+    type Tally = ();
+}
+impl Queue for Watchers {
+    const LIST: List = List::Watchers;
+    type Tally = ();
+}
+
+/// An intrusive FIFO of sudogs.
+#[repr(C)]
+pub(super) struct WaitQ<Q: Queue> {
+    first: *const Sudog,
+    last: *const Sudog,
+    tally: Q::Tally,
+}
+
+impl WaitQ<Senders> {
+    /// Is there anybody whom a receive that must not wait could claim?
+    #[inline]
+    pub(super) fn has_prompt(&self) -> bool {
+        self.tally.0 > 0
+    }
+}
+
+impl<Q: Queue> WaitQ<Q> {
+    pub(super) fn new() -> Self {
+        Self { first: ptr::null(), last: ptr::null(), tally: Q::Tally::default() }
     }
 
     #[inline]
@@ -167,14 +228,8 @@ impl WaitQ {
         self.first.is_null()
     }
 
-    /// Is there anybody whom a receive that must not wait could claim?
-    #[inline]
-    pub(super) fn has_prompt(&self) -> bool {
-        self.prompt > 0
-    }
-
     /// The sudogs from first to last. What is read of them is valid under the channel's lock.
-    pub(super) fn iter(&self) -> impl Iterator<Item = *const Sudog> + use<> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = *const Sudog> + use<Q> {
         let mut at = self.first;
         std::iter::from_fn(move || {
             let sg = at;
@@ -216,7 +271,7 @@ impl WaitQ {
         // SAFETY: the caller's contract.
         unsafe {
             debug_assert_eq!((*sg).list.get(), List::None, "queued twice");
-            (*sg).list.set(self.list);
+            (*sg).list.set(Q::LIST);
             (*sg).prev.set(prev);
             (*sg).next.set(next);
             match prev.as_ref() {
@@ -227,7 +282,7 @@ impl WaitQ {
                 None => self.last = sg,
                 Some(next) => next.prev.set(sg),
             }
-            self.prompt += u32::from(!(*sg).polled);
+            self.tally.add(&*sg);
         }
     }
 
@@ -238,7 +293,7 @@ impl WaitQ {
     pub(super) unsafe fn unlink(&mut self, sg: *const Sudog) -> bool {
         // SAFETY: `sg` is alive by contract, its neighbours because they are linked.
         unsafe {
-            if (*sg).list.get() != self.list {
+            if (*sg).list.get() != Q::LIST {
                 return false;
             }
             let sg = if cfg!(gochan_bug = "wrong_sudog_removed") { self.first } else { sg };
@@ -252,7 +307,7 @@ impl WaitQ {
                 None => self.last = prev,
                 Some(next) => next.prev.set(prev),
             }
-            self.prompt -= u32::from(!(*sg).polled);
+            self.tally.take(&*sg);
         }
         true
     }

@@ -26,7 +26,7 @@ use std::mem;
 pub type Value = u32;
 /// Names an open pair. The sender of a pair holds its ticket and nothing else.
 pub type Ticket = u32;
-/// Counts the values that were handed to receivers.
+/// Numbers a value that was handed to a receiver: what was handed out later has the larger one.
 pub type Number = u32;
 
 /// Who waits. The identity of a waiter is its wait, never its thread.
@@ -187,9 +187,8 @@ pub struct Model {
     pairs: BTreeMap<Ticket, Receiver>,
     /// Values handed to receivers that were then cancelled, in the order of handing.
     returned: BTreeMap<Number, Value>,
-    next_number: Number,
-    next_ticket: Ticket,
-    next_arrival: u32,
+    /// Numbers what is handed out, those who arrive, and pairs.
+    next: u32,
     /// What the current section did to others; empty between sections.
     woken: Vec<(WaitId, Completion)>,
     bug: Option<Bug>,
@@ -209,9 +208,7 @@ impl Model {
             watchers: BTreeSet::new(),
             pairs: BTreeMap::new(),
             returned: BTreeMap::new(),
-            next_number: 0,
-            next_ticket: 0,
-            next_arrival: 0,
+            next: 0,
             woken: Vec::new(),
             bug: None,
         }
@@ -695,31 +692,30 @@ impl Model {
         self.capacity.is_none_or(|capacity| self.buffer.len() + self.reserved < capacity)
     }
 
-    fn arrival(&mut self) -> u32 {
-        self.next_arrival += 1;
-        self.next_arrival
+    fn next(&mut self) -> u32 {
+        self.next += 1;
+        self.next
     }
 
     fn receiver(&mut self, id: WaitId, blocking: bool) -> Receiver {
-        Receiver { id, arrival: self.arrival(), blocking }
+        Receiver { id, arrival: self.next(), blocking }
     }
 
     fn park_sender(&mut self, id: WaitId, offer: Offer) {
-        let arrival = self.arrival();
+        let arrival = self.next();
         self.sendq.push_back(Sender { id, arrival, offer });
     }
 
     /// The receiver stays parked, out of the queue, until its ticket is filled, undone or revoked.
     fn pair(&mut self, receiver: Receiver) -> Ticket {
         self.unlink(receiver.id);
-        self.next_ticket += 1;
-        self.pairs.insert(self.next_ticket, receiver);
-        self.next_ticket
+        let ticket = self.next();
+        self.pairs.insert(ticket, receiver);
+        ticket
     }
 
     fn number(&mut self, value: Value) -> Handed {
-        self.next_number += 1;
-        Handed { number: self.next_number, value }
+        Handed { number: self.next(), value }
     }
 
     fn hand(&mut self, receiver: Receiver, value: Value) {

@@ -150,7 +150,7 @@ impl Both {
         drop(state);
         assert_eq!(said, is, "the word: what it says, what there is\n{}", self.log.join("\n"));
         let c = self.real.lock();
-        let real = (c.closed, c.buf.len(), c.reserved, c.returned.len());
+        let real = (c.closed, c.buf.len(), c.reserved as usize, c.returned.len());
         drop(c);
         let model = (self.model.is_closed(), self.model.len(), self.model.reserved(), self.model.returned().len());
         assert_eq!(real, model, "closed, buffered, reserved, returned: real, model\n{}", self.log.join("\n"));
@@ -441,7 +441,7 @@ impl Both {
         assert_eq!(self.real.closechan(), model);
         self.agree(woken);
         let c = self.real.lock();
-        assert!(c.sendq.is_empty() && c.recvq.is_empty() && c.pairs.is_empty() && c.watchers.is_empty());
+        assert!(c.sendq.is_empty() && c.recvq.is_empty() && c.pairs.is_empty() && c.watchers().is_empty());
     }
 }
 

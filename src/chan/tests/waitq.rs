@@ -1,7 +1,7 @@
 //! The queue of waiters: order, removal from anywhere, arms that lost.
 
 use super::super::hchan::{Hchan, Patience, Refusal};
-use super::super::waitq::{List, Sudog, WaitQ};
+use super::super::waitq::{List, Queue, Receivers, Senders, Sudog, WaitQ};
 use super::recv;
 use crate::park::{Kind, Outcome, Ready, Reason, Wait, Who, thread_of};
 use std::panic::Location;
@@ -16,7 +16,7 @@ fn sudogs(wait: &Wait, n: u16) -> Vec<Sudog> {
     (0..n).map(|arm| Sudog::new(wait, arm, std::ptr::null_mut())).collect()
 }
 
-fn order(q: &WaitQ, of: &[Sudog]) -> Vec<usize> {
+fn order<Q: Queue>(q: &WaitQ<Q>, of: &[Sudog]) -> Vec<usize> {
     q.iter().map(|sg| of.iter().position(|other| std::ptr::eq(other, sg)).unwrap()).collect()
 }
 
@@ -41,7 +41,7 @@ fn a_thread_that_has_ended_is_forgotten() {
 fn is_fifo_and_gives_up_anybody() {
     let wait = wait(Reason::ChanReceive);
     let all = sudogs(&wait, 6);
-    let mut q = WaitQ::new(List::Receivers);
+    let mut q = WaitQ::<Receivers>::new();
     // SAFETY: the sudogs outlive the queue's use of them.
     unsafe {
         for (arrival, sg) in (0..).zip(&all) {
@@ -70,7 +70,7 @@ fn is_fifo_and_gives_up_anybody() {
 fn passes_over_arms_that_lost() {
     let (fired, waiting) = (wait(Reason::Select), wait(Reason::Select));
     let (lost, live) = (sudogs(&fired, 3), sudogs(&waiting, 2));
-    let mut q = WaitQ::new(List::Senders);
+    let mut q = WaitQ::<Senders>::new();
     // SAFETY: the sudogs and their waits outlive the queue's use of them.
     unsafe {
         for sg in [&lost[0], &lost[1], &live[0], &lost[2], &live[1]] {
@@ -94,7 +94,7 @@ fn counts_who_must_be_polled() {
     let wait = wait(Reason::ChanSend);
     let mut all = sudogs(&wait, 2);
     all[0].polled = true;
-    let mut q = WaitQ::new(List::Senders);
+    let mut q = WaitQ::<Senders>::new();
     // SAFETY: the sudogs outlive the queue's use of them.
     unsafe {
         q.enqueue(&raw const all[0]);
