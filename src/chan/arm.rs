@@ -8,7 +8,8 @@
 
 use super::handshake::Promised;
 use super::hchan::{Hchan, WORTH_A_LOOK};
-use super::section::{Batch, CLOSED, Ended, Locked, READABLE, RecvNow, WRITABLE};
+use super::section::{Batch, Ended, Locked, RecvNow};
+use super::state::{CLOSED, READABLE, WRITABLE};
 use super::timer::Timer;
 use super::waitq::{List, Sudog};
 use crate::park::{Ready, Spin};

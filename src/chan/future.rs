@@ -14,7 +14,8 @@
 
 use super::hchan::{Hchan, Refusal};
 use super::ring::Block;
-use super::section::{Batch, Ended, LastUse, Locked, READABLE, RecvNow, SendNow, State, WRITABLE};
+use super::section::{Batch, Ended, Locked, RecvNow, SendNow};
+use super::state::{LastUse, READABLE, State, WRITABLE};
 use super::waitq::{List, Sudog};
 use super::{Flavor, Receiver, RecvError, SendError, Sender, fire_beside};
 use crate::park::{Alarm, Done, Outcome, Ready, Reason, Wait};

@@ -15,7 +15,8 @@
 
 use super::hchan::{Hchan, Refusal};
 use super::returned::Node;
-use super::section::{Batch, CLOSED, Locked, READABLE, WRITABLE};
+use super::section::{Batch, Locked};
+use super::state::{CLOSED, READABLE, WRITABLE};
 use super::waitq::Sudog;
 use crate::park::{Outcome, Wait};
 use std::mem::ManuallyDrop;

@@ -5,7 +5,8 @@
 
 use super::hchan::{Hchan, Refusal, UNBOUNDED};
 use super::ring::Block;
-use super::section::{Batch, Ended, READABLE, RecvNow, SendNow};
+use super::section::{Batch, Ended, RecvNow, SendNow};
+use super::state::READABLE;
 use crate::park::Ready;
 use std::collections::VecDeque;
 

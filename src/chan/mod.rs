@@ -20,6 +20,7 @@ mod returned;
 mod ring;
 mod section;
 mod sender;
+mod state;
 #[cfg(feature = "stream")]
 mod stream;
 pub(crate) mod timer;

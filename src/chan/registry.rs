@@ -1,4 +1,4 @@
-//! Which channels there are to look at: those on which somebody has slept.
+//! Which channels there are to look at, those on which somebody has slept, and what is to be seen of them.
 //!
 //! A channel enters when a waiter is about to sleep on it for the first time, outside the channel's lock, and leaves
 //! when it is freed. A channel on which nobody ever slept costs nothing.
@@ -11,11 +11,12 @@
 //! What the registry knows is no handle: who looks for handles in memory must not find the channel here. So it keeps addresses
 //! and pointers veiled: see [`VEIL`].
 
-use super::hchan::Hchan;
-use crate::debug::{Channel, See};
+use super::hchan::{Hchan, UNBOUNDED};
+use super::waitq::Sudog;
+use crate::debug::{Channel, Direction, See, Use};
 #[cfg(feature = "rt")]
 use crate::park::Wait;
-use crate::primitive::VEIL;
+use crate::primitive::{Ordering, VEIL};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 #[cfg(feature = "rt")]
@@ -155,5 +156,94 @@ impl Locked {
             // SAFETY: who is in the registry is alive while its shard is locked.
             each((entry.block)(chan.addr()), &|wait| unsafe { (entry.queued)(chan, wait) });
         }
+    }
+}
+
+impl<T> Hchan<T> {
+    /// What can be told about the channel. `see` says whose a wait is, under the lock.
+    pub(super) fn look(&self, see: See) -> Channel {
+        let mut waiting = Vec::new();
+        loop {
+            let c = self.lock();
+            // Of those who only watch, who waits for the end: the others wait for operations that somebody else will do.
+            // SAFETY: linked sudogs are alive under the lock.
+            let for_the_end = |sg: &*const Sudog| unsafe { (**sg).direction() == Direction::Close };
+            let watchers = || c.watchers().iter().filter(for_the_end);
+            let queues = || c.sendq.iter().chain(c.pairs.iter()).chain(c.recvq.iter()).chain(watchers());
+            let many = queues().count();
+            if many > waiting.capacity() {
+                // Allocated outside the lock.
+                drop(c);
+                waiting.reserve(many);
+                continue;
+            }
+            waiting.extend(queues().filter_map(|sg| {
+                // SAFETY: linked sudogs and their waits are alive under the lock.
+                unsafe { Some(see((*(*sg).wait()).look()?, (*sg).direction())) }
+            }));
+            let count = |direction| waiting.iter().filter(|waiting| waiting.direction == direction).count();
+            let [sending, receiving] = [Direction::Send, Direction::Receive].map(count);
+            return Channel {
+                id: std::ptr::from_ref(self).addr() | VEIL,
+                name: None,
+                element: std::any::type_name::<T>(),
+                made_at: self.made_at,
+                capacity: (self.cap != UNBOUNDED).then_some(self.cap),
+                len: c.buf.len(),
+                closed: c.closed,
+                senders: self.senders.load(Ordering::Relaxed),
+                receivers: self.receivers.load(Ordering::Relaxed),
+                last_send: c.last_send.map(|last| Use::new(last.at, last.who)),
+                last_receive: c.last_receive.map(|last| Use::new(last.at, last.who)),
+                waiting,
+                sending,
+                receiving,
+            };
+        }
+    }
+
+    pub(super) fn set_name(&self, name: &str) {
+        self::name(self, name);
+        self.registered.store(true, Ordering::Release);
+    }
+
+    pub(super) fn name(&self) -> Option<std::sync::Arc<str>> {
+        if self.registered.load(Ordering::Relaxed) { name_of(self) } else { None }
+    }
+
+    /// Who is queued here, watchers too; false if somebody holds the lock. For who looks while nothing else runs: waits for
+    /// nobody, allocates nothing.
+    #[cfg(feature = "rt")]
+    pub(super) fn queued(&self, each: &mut dyn FnMut(*const Wait)) -> bool {
+        let Some(state) = self.lock.try_lock() else { return false };
+        let queues =
+            state.sendq.iter().chain(state.recvq.iter()).chain(state.pairs.iter()).chain(state.watchers().iter());
+        // SAFETY: linked sudogs are alive under the lock.
+        queues.for_each(|sg| each(unsafe { (*sg).wait() }));
+        true
+    }
+
+    /// The memory of the channel that lies at this address. What a handle holds points into it: to the counts of the `Arc`,
+    /// which lie before the channel.
+    #[cfg(feature = "rt")]
+    pub(super) fn block(address: usize) -> std::ops::Range<usize> {
+        let counts = (2 * size_of::<usize>()).next_multiple_of(align_of::<Self>());
+        address - counts..address + size_of::<Self>()
+    }
+
+    /// Somebody is about to sleep here: from now on the channel can be looked at.
+    #[inline]
+    pub(super) fn register(&self) {
+        // Acquire: who finds it set finds the channel in the registry, so nobody sleeps on one that is not there.
+        if !self.registered.load(Ordering::Acquire) {
+            self.register_first();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn register_first(&self) {
+        enter(self);
+        self.registered.store(true, Ordering::Release);
     }
 }

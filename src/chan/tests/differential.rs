@@ -155,7 +155,7 @@ impl Both {
         let model = (self.model.is_closed(), self.model.len(), self.model.reserved(), self.model.returned().len());
         assert_eq!(real, model, "closed, buffered, reserved, returned: real, model\n{}", self.log.join("\n"));
         assert_eq!(self.real.len(), model.1);
-        let readable = self.real.word() & super::super::section::READABLE != 0;
+        let readable = self.real.word() & super::super::state::READABLE != 0;
         let selects = !self.stale.is_empty() || self.waiting.values().any(|w| matches!(w, Waiting::Select(_)));
         if !selects {
             let model = self.model.in_hand() || !self.model.is_closed() && self.model.is_ready(Interest::Readable);

@@ -4,7 +4,8 @@
 use super::super::arm::{Attempt, Dir, Fired, Glance, Selectable};
 use super::super::handshake::Promised;
 use super::super::hchan::{Hchan, Patience, Refusal};
-use super::super::section::{Batch, CLOSED, Locked, READABLE, WRITABLE};
+use super::super::section::{Batch, Locked};
+use super::super::state::{CLOSED, READABLE, WRITABLE};
 use super::callback::{Arm, Queued, Select};
 use super::{recv, send};
 use crate::park::{Outcome, Ready};
