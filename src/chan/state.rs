@@ -112,6 +112,7 @@ impl<T> State<T> {
     /// Without branches, as the summary: what they would be taken by changes from one section to the next.
     #[inline]
     pub(super) fn is_busy(&self) -> bool {
+        debug_assert_eq!(self.watched, !self.watchers.is_empty());
         !(self.recvq.is_empty() & self.sendq.is_empty() & self.returned.is_empty()) | self.watched
     }
 

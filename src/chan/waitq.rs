@@ -146,7 +146,7 @@ impl Sudog {
     }
 }
 
-/// Which of the channel's queues it is, known from its type: a word in each would be a fifth of a channel's memory.
+/// Which of the channel's queues it is, known from its type: a word in each would be an eighth of a channel's memory.
 pub(super) trait Queue {
     const LIST: List;
     /// What is counted of those who are queued.
