@@ -207,7 +207,7 @@ impl<T> Hchan<T> {
         self.registered.store(true, Ordering::Release);
     }
 
-    pub(super) fn name(&self) -> Option<std::sync::Arc<str>> {
+    pub(super) fn name(&self) -> Option<Arc<str>> {
         if self.registered.load(Ordering::Relaxed) { name_of(self) } else { None }
     }
 
@@ -226,7 +226,7 @@ impl<T> Hchan<T> {
     /// The memory of the channel that lies at this address. What a handle holds points into it: to the counts of the `Arc`,
     /// which lie before the channel.
     #[cfg(feature = "rt")]
-    pub(super) fn block(address: usize) -> std::ops::Range<usize> {
+    pub(super) fn block(address: usize) -> Range<usize> {
         let counts = (2 * size_of::<usize>()).next_multiple_of(align_of::<Self>());
         address - counts..address + size_of::<Self>()
     }

@@ -35,7 +35,7 @@ pub(super) struct State<T> {
     /// Somebody is queued, or values have come back: the quick paths are not for this. Kept by sections as they end,
     /// since nothing else changes it.
     pub(super) busy: bool,
-    /// Is somebody among the watchers?
+    /// Is somebody among the watchers? Every section asks, and their queue lies further back.
     pub(super) watched: bool,
     /// Slots granted to senders whose value does not exist yet; each of them lives, so this cannot overflow.
     pub(super) reserved: u32,
@@ -157,6 +157,7 @@ impl<T> State<T> {
         true
     }
 
+    /// One that is larger than all before.
     #[inline]
     pub(super) fn next_number(&mut self) -> u64 {
         self.numbers += 1;
@@ -167,6 +168,8 @@ impl<T> State<T> {
         &self.watchers
     }
 
+    /// Puts a watcher last.
+    ///
     /// # Safety
     /// As for [`WaitQ::enqueue`].
     pub(super) unsafe fn enqueue_watcher(&mut self, sg: *const Sudog) {
@@ -175,6 +178,8 @@ impl<T> State<T> {
         self.watched = true;
     }
 
+    /// Takes a watcher off. False if it is not there any more.
+    ///
     /// # Safety
     /// As for [`WaitQ::unlink`].
     pub(super) unsafe fn unlink_watcher(&mut self, sg: *const Sudog) -> bool {

@@ -11,7 +11,7 @@ use super::g::{Body, Fresh, G};
 use super::mail::count;
 use super::record::Ref;
 use super::switch::Context;
-use super::worker::{LONGEST_CHAIN, Worker};
+use super::worker::{CHAIN_PER_CLOCK, Worker};
 use crate::park::{set_goroutine, set_scheduler};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering;
@@ -112,12 +112,11 @@ impl Worker {
         let mut next = self.runnext.get();
         if next.is_null() {
             let Some(first) = self.ready.borrow_mut().pop_front() else { return ptr::null() };
-            self.chain.set(0);
-            self.chain_began.set(None);
+            self.begin_chain();
             next = first;
         } else {
             let chain = self.chain.get();
-            if chain >= LONGEST_CHAIN && !self.ready.borrow().is_empty() {
+            if chain >= CHAIN_PER_CLOCK && !self.ready.borrow().is_empty() {
                 return ptr::null();
             }
             self.runnext.set(ptr::null());

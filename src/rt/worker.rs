@@ -46,7 +46,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Hops from one runnext to the next before somebody looks whether the others are to have their turn: a look at the clock.
-pub(super) const LONGEST_CHAIN: u32 = if cfg!(gochan_bug = "runnext_starvation") { u32::MAX } else { 32 };
+pub(super) const CHAIN_PER_CLOCK: u32 = if cfg!(gochan_bug = "runnext_starvation") { u32::MAX } else { 32 };
 /// Goroutines that start and end in a row before whoever waits for one of them has his turn: he may wait for all of them.
 const LONGEST_ROW: u32 = 32;
 /// If such rows begin at this distance at most.
@@ -396,8 +396,7 @@ impl Worker {
             self.runnext.set(ptr::null());
             return Found::G(next);
         }
-        self.chain.set(0);
-        self.chain_began.set(None);
+        self.begin_chain();
         if !next.is_null() {
             self.runnext.set(ptr::null());
             self.ready.borrow_mut().push_back(next);
@@ -412,19 +411,22 @@ impl Worker {
         }
     }
 
+    /// Whoever is next has not been readied by who ran last.
+    #[inline(always)]
+    pub(super) fn begin_chain(&self) {
+        self.chain.set(0);
+        self.chain_began.set(None);
+    }
+
     /// Goroutines that ready each other are to the others what one is that never waits: theirs is one share between them.
     fn chain_goes_on(&self) -> bool {
-        if self.chain.get() < LONGEST_CHAIN || self.ready.borrow().is_empty() {
+        if self.chain.get() < CHAIN_PER_CLOCK || self.ready.borrow().is_empty() {
             return true;
         }
         let now = Instant::now();
-        let goes_on = match self.chain_began.get() {
-            None => {
-                self.chain_began.set(Some(now));
-                true
-            }
-            Some(began) => now - began < SLICE,
-        };
+        let began = self.chain_began.get().unwrap_or(now);
+        self.chain_began.set(Some(began));
+        let goes_on = now - began < SLICE;
         if goes_on {
             self.chain.set(0);
         }
