@@ -43,9 +43,9 @@ pub(crate) const VEIL: usize = 1 << (usize::BITS - 1);
 #[cfg(not(any(gochan_loom, gochan_shuttle)))]
 mod body {
     pub(crate) use super::cell::UnsafeCell;
-    pub(crate) use super::lock::{Guard, Lock};
+    pub(crate) use super::lock::{Door, Guard, Lock};
     pub(crate) use std::sync::Arc;
-    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
     pub(crate) mod hint {
         pub(crate) use std::hint::spin_loop;
@@ -60,7 +60,7 @@ mod body {
 mod body {
     pub(crate) use loom::cell::UnsafeCell;
     pub(crate) use loom::sync::Arc;
-    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
     pub(crate) mod hint {
         pub(crate) use loom::hint::spin_loop;
@@ -87,7 +87,9 @@ mod body {
 mod body {
     pub(crate) use super::cell::UnsafeCell;
     pub(crate) use shuttle::sync::Arc;
-    pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+    pub(crate) use shuttle::sync::atomic::{
+        AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+    };
 
     pub(crate) mod hint {
         pub(crate) use shuttle::hint::spin_loop;
@@ -116,14 +118,22 @@ macro_rules! mutex_as_lock {
         type Held = $checker::sync::MutexGuard<'static, ()>;
 
         pub(crate) struct Lock<T> {
-            mutex: $checker::sync::Mutex<()>,
-            /// The mutex's guard, while the lock is taken.
-            held: Plain<Option<Held>>,
             value: Plain<T>,
             number: usize,
+            door: Door,
+        }
+
+        pub(crate) struct Door {
+            mutex: $checker::sync::Mutex<()>,
+            /// The mutex's guard, while somebody is in.
+            held: Plain<Option<Held>>,
         }
 
         // SAFETY: what the cells hold is touched by who has the mutex.
+        unsafe impl Sync for Door {}
+        // SAFETY: the door is not moved while somebody is in.
+        unsafe impl Send for Door {}
+        // SAFETY: what the cell holds is touched by who has the mutex.
         unsafe impl<T: Send> Sync for Lock<T> {}
         // SAFETY: the lock owns its value, and is not moved while it is taken.
         unsafe impl<T: Send> Send for Lock<T> {}
@@ -131,15 +141,53 @@ macro_rules! mutex_as_lock {
         #[derive(Debug)]
         pub(crate) struct Guard<'a, T>(&'a Lock<T>);
 
+        impl Door {
+            pub(crate) fn enter(&self) {
+                let guard = self.mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                // SAFETY: the guard is dropped before the lock, which it borrows; and we have the mutex.
+                unsafe {
+                    *self.held.get() = Some(std::mem::transmute::<$checker::sync::MutexGuard<'_, ()>, Held>(guard))
+                };
+            }
+
+            pub(crate) fn enter_at_once(&self) -> bool {
+                self.enter();
+                true
+            }
+
+            pub(crate) fn enter_as_thread(&self, _capacity: usize) {
+                self.enter();
+            }
+
+            pub(crate) fn enter_as_task(&self) {
+                self.enter();
+            }
+
+            /// Waiting in the order of addresses ends here too, and looking again and again explodes.
+            pub(crate) fn enter_soon(&self) -> bool {
+                self.enter();
+                true
+            }
+
+            pub(crate) fn leave(&self) {
+                // SAFETY: we have the mutex until `held` is dropped, which is after the cell was left.
+                let held = unsafe { (*self.held.get()).take() };
+                drop(held);
+            }
+        }
+
         impl<T> Lock<T> {
             pub(crate) fn new(value: T) -> Self {
                 static LOCKS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
                 Self {
-                    mutex: $checker::sync::Mutex::new(()),
-                    held: Plain::new(None),
                     value: Plain::new(value),
                     number: LOCKS.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
+                    door: Door { mutex: $checker::sync::Mutex::new(()), held: Plain::new(None) },
                 }
+            }
+
+            pub(crate) fn door(&self) -> &Door {
+                &self.door
             }
 
             /// Orders the locks by age: addresses differ from one execution to the next, and each must be repeatable.
@@ -152,7 +200,7 @@ macro_rules! mutex_as_lock {
             }
 
             pub(crate) fn lock(&self) -> Guard<'_, T> {
-                self.lock_raw();
+                self.door.enter();
                 Guard(self)
             }
 
@@ -173,25 +221,19 @@ macro_rules! mutex_as_lock {
                 self.lock()
             }
 
+            pub(crate) fn value(&self) -> *mut T {
+                self.value.get()
+            }
+
+            pub(crate) fn get_mut(&mut self) -> &mut T {
+                self.value.get_mut()
+            }
+
             /// # Safety
             /// As of the lock itself.
             #[cfg(feature = "rt")]
             pub(crate) unsafe fn unshared<R>(&self, section: impl FnOnce(&mut T) -> R) -> R {
                 section(&mut self.lock())
-            }
-
-            pub(crate) fn lock_raw(&self) {
-                let guard = self.mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                // SAFETY: the guard is dropped before the lock, which it borrows; and we have the mutex.
-                unsafe {
-                    *self.held.get() = Some(std::mem::transmute::<$checker::sync::MutexGuard<'_, ()>, Held>(guard))
-                };
-            }
-
-            /// Waiting in the order of addresses ends here too, and looking again and again explodes.
-            pub(crate) fn lock_soon(&self) -> bool {
-                self.lock_raw();
-                true
             }
 
             /// # Safety
@@ -219,9 +261,7 @@ macro_rules! mutex_as_lock {
 
         impl<T> Drop for Guard<'_, T> {
             fn drop(&mut self) {
-                // SAFETY: we have the mutex until `held` is dropped, which is after the cell was left.
-                let held = unsafe { (*self.0.held.get()).take() };
-                drop(held);
+                self.0.door.leave();
             }
         }
 

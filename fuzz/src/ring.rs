@@ -4,7 +4,7 @@
 #[allow(dead_code, reason = "the channel uses more of it")]
 mod buffer;
 
-use buffer::{Block, Ring};
+use buffer::Ring;
 use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::mem::{ManuallyDrop, MaybeUninit};
@@ -31,12 +31,9 @@ fn like_a_deque<T: PartialEq + Debug>(bytes: &[u8], cap: usize, make: impl Fn(us
     for byte in bytes {
         for _ in 0..=byte / 2 {
             if byte % 2 == 0 && deque.len() < cap {
-                if !ring.has_room() {
-                    ring.install(Block::new(ring.next_block(cap)));
-                }
                 let value = ManuallyDrop::new(make(next));
-                // SAFETY: there is room, and the value is given away.
-                unsafe { ring.push(&raw const *value) };
+                // SAFETY: the value is given away.
+                unsafe { ring.push(cap, &raw const *value) };
                 deque.push_back(make(next));
                 next += 1;
             } else if byte % 2 == 1 {

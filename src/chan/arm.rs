@@ -9,7 +9,7 @@
 use super::handshake::Promised;
 use super::hchan::{Hchan, WORTH_A_LOOK};
 use super::section::{Batch, Ended, Locked, RecvNow};
-use super::state::{CLOSED, READABLE, WRITABLE};
+use super::shown::{CLOSED, READABLE, WRITABLE};
 use super::timer::Timer;
 use super::waitq::{List, Sudog};
 use crate::park::{Ready, Spin};
@@ -37,7 +37,7 @@ pub(crate) enum Fired {
 
 /// What came of looking at one arm.
 pub(crate) enum Attempt {
-    /// Nothing; the channel is locked still if it was. With the summary word that says so.
+    /// Nothing; the channel is locked still if it was. With the [stamp](Selectable::stamp) of the moment when there was nothing.
     Nothing(u64),
     /// The arm has fired; the channel is unlocked.
     Fired(Fired, Ready),
@@ -138,11 +138,14 @@ pub(crate) trait Selectable {
     /// `sg` stays where it is until its wait is done or it is withdrawn.
     unsafe fn watch(&self, sg: *const Sudog) -> bool;
 
-    /// The summary word, which changes whenever a locked section has changed anything.
-    fn word(&self) -> u64;
+    /// How much has happened here: a number that grows with everything that does.
+    fn stamp(&self) -> u64;
 
-    /// Is an operation possible, as far as can be seen without the lock?
+    /// Is an operation possible?
     fn is_ready(&self, dir: Dir) -> bool;
+
+    /// How many operations seem to be possible?
+    fn are_ready(&self, dir: Dir) -> usize;
 
     /// A receive that fired does not happen after all: the value goes back.
     ///
@@ -154,6 +157,9 @@ pub(crate) trait Selectable {
     fn break_promise(&self, promised: Promised);
 
     fn spin(&self) -> &Spin;
+
+    /// A thread that selects [looks ahead](Spin::look_ahead), as it does here.
+    fn look_ahead(&self, are_ready: &dyn Fn() -> usize) -> bool;
 
     /// Does it pay a thread that selects to [look ahead](Spin::look_ahead) here?
     fn pays_to_look_ahead(&self, dir: Dir) -> bool;
@@ -175,7 +181,7 @@ impl<T> Hchan<T> {
     #[inline]
     unsafe fn attempt_arm(&self, dir: Dir, room: *mut T, nonblocking: bool, others: impl FnOnce()) -> Attempt {
         // SAFETY: locked by the caller's contract; the section is forgotten where the lock is to be kept.
-        let mut c = ManuallyDrop::new(Locked::of(self, unsafe { self.lock.held() }));
+        let mut c = ManuallyDrop::new(unsafe { Locked::held(self) });
         match dir {
             Dir::Recv => {
                 // SAFETY: the room is the caller's.
@@ -212,7 +218,10 @@ impl<T> Hchan<T> {
 
 impl<T> Selectable for Hchan<T> {
     fn lock(&self) {
-        self.lock.lock_raw();
+        self.lock.door().enter();
+        if self.is_split() {
+            self.tail.door().enter();
+        }
     }
 
     #[cfg(any(gochan_loom, gochan_shuttle))]
@@ -221,37 +230,51 @@ impl<T> Selectable for Hchan<T> {
     }
 
     fn lock_soon(&self) -> bool {
-        self.lock.lock_soon()
+        let is_ours = self.lock.door().enter_soon();
+        if is_ours && self.is_split() && !self.tail.door().enter_soon() {
+            self.lock.door().leave();
+            return false;
+        }
+        is_ours
     }
 
     unsafe fn unlock(&self) {
         // SAFETY: the caller's contract.
-        let mut state = unsafe { self.lock.held() };
-        state.publish_news(self);
+        unsafe { Locked::held(self) }.leave_unchanged();
     }
 
     #[inline]
     unsafe fn glance(&self, dir: Dir, room: *mut ()) -> Glance {
         // A blocking receive may claim senders that do not count as readable; it finds them when it has all its locks.
-        let word = self.word();
-        if word & worth_a_look(dir) == 0 {
-            return Glance::Nothing(word);
+        let is_known = match dir {
+            Dir::Send => self.may_send(),
+            Dir::Recv => self.may_receive(),
+        };
+        if !is_known {
+            let shown = self.shown();
+            if shown.flags(self.cap) & worth_a_look(dir) == 0 {
+                return Glance::Nothing(shown.stamp());
+            }
+        }
+        if dir == Dir::Send {
+            let door = self.tail_door();
+            door.enter();
+            // SAFETY: the tail is behind that door.
+            if self.reserve_quickly(unsafe { &mut *self.tail.value() }) {
+                door.leave();
+                return Glance::Reserved;
+            }
+            if !self.is_split() {
+                return Glance::Locked;
+            }
+            door.leave();
         }
         let mut state = self.lock.lock();
-        match dir {
-            Dir::Recv => {
-                // SAFETY: the room is the caller's.
-                if unsafe { state.pop_quickly(self, room.cast()) } {
-                    return Glance::Received(state.next_number());
-                }
-            }
-            Dir::Send => {
-                if state.reserve_quickly(self) {
-                    return Glance::Reserved;
-                }
-            }
+        // SAFETY: the room is the caller's.
+        if dir == Dir::Recv && unsafe { self.pop_quickly(&mut state, room.cast()) } {
+            return Glance::Received(state.next_number());
         }
-        std::mem::forget(state);
+        std::mem::forget(Locked::of(self, state));
         Glance::Locked
     }
 
@@ -262,10 +285,12 @@ impl<T> Selectable for Hchan<T> {
         match attempt {
             Attempt::Nothing(_) => {
                 // SAFETY: locked still.
-                let mut state = unsafe { self.lock.held() };
-                state.publish_news(self);
-                // Before the lock is given back: this is the word of what was seen.
-                Attempt::Nothing(self.word())
+                let c = ManuallyDrop::new(unsafe { Locked::held(self) });
+                self.publish_news(&c);
+                // Before the lock is given back: this is the moment of what was seen.
+                let stamp = self.shown().stamp();
+                ManuallyDrop::into_inner(c).leave_unchanged();
+                Attempt::Nothing(stamp)
             }
             Attempt::Crowded => {
                 // SAFETY: locked still.
@@ -276,8 +301,8 @@ impl<T> Selectable for Hchan<T> {
         }
     }
 
-    fn word(&self) -> u64 {
-        Hchan::word(self)
+    fn stamp(&self) -> u64 {
+        self.shown().stamp()
     }
 
     unsafe fn attempt(&self, dir: Dir, room: *mut (), nonblocking: bool, others: &mut dyn FnMut()) -> Attempt {
@@ -288,7 +313,7 @@ impl<T> Selectable for Hchan<T> {
     unsafe fn meet(&self, receiver: *const Sudog, sender: *const Sudog) -> Ready {
         // SAFETY: the caller's contract.
         unsafe {
-            let mut c = Locked::of(self, self.lock.held());
+            let mut c = Locked::held(self);
             let ended = c.pair_arriving(receiver, sender);
             c.leave(ended)
         }
@@ -297,7 +322,7 @@ impl<T> Selectable for Hchan<T> {
     unsafe fn enqueue(&self, dir: Dir, sg: *const Sudog) {
         // SAFETY: the caller's contract; the section goes on.
         unsafe {
-            let mut c = ManuallyDrop::new(Locked::of(self, self.lock.held()));
+            let mut c = ManuallyDrop::new(Locked::held(self));
             match dir {
                 Dir::Send => c.queue_sender(sg),
                 Dir::Recv => c.queue_receiver(sg),
@@ -307,7 +332,7 @@ impl<T> Selectable for Hchan<T> {
 
     unsafe fn leave(&self) -> Ready {
         // SAFETY: the caller's contract.
-        unsafe { Locked::of(self, self.lock.held()) }.leave(Ended::NOBODY)
+        unsafe { Locked::held(self) }.leave(Ended::NOBODY)
     }
 
     unsafe fn dequeue(&self, sg: *const Sudog) {
@@ -327,7 +352,20 @@ impl<T> Selectable for Hchan<T> {
     }
 
     fn is_ready(&self, dir: Dir) -> bool {
-        self.word() & worth_a_look(dir) != 0
+        let mut shown = self.shown();
+        if !shown.is_told() {
+            let c = Hchan::lock(self);
+            shown = self.shown();
+            c.leave_unchanged();
+        }
+        shown.flags(self.cap) & worth_a_look(dir) != 0
+    }
+
+    fn are_ready(&self, dir: Dir) -> usize {
+        match dir {
+            Dir::Send => self.shown().slots(self.cap),
+            Dir::Recv => self.shown().values(),
+        }
     }
 
     unsafe fn unreceive(&self, number: u64, room: *mut ()) {
@@ -341,6 +379,10 @@ impl<T> Selectable for Hchan<T> {
 
     fn spin(&self) -> &Spin {
         &self.spin
+    }
+
+    fn look_ahead(&self, are_ready: &dyn Fn() -> usize) -> bool {
+        Hchan::look_ahead(self, are_ready)
     }
 
     fn pays_to_look_ahead(&self, dir: Dir) -> bool {

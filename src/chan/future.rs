@@ -15,7 +15,7 @@
 use super::hchan::{Hchan, Refusal};
 use super::ring::Block;
 use super::section::{Batch, Ended, Locked, RecvNow, SendNow};
-use super::state::{LastUse, READABLE, State, WRITABLE};
+use super::state::{LastUse, State};
 use super::waitq::{List, Sudog};
 use super::{Flavor, Receiver, RecvError, SendError, Sender, fire_beside};
 use crate::park::{Alarm, Done, Outcome, Ready, Reason, Wait};
@@ -221,9 +221,9 @@ impl<T> Op<T> {
                     Poll::Ready(Done { outcome: Outcome::Closed, .. }) => return Poll::Ready(Err(Refusal::Closed)),
                     Poll::Ready(_) => {}
                 }
-            } else if chan.word() & READABLE != 0 {
+            } else if chan.may_receive() || chan.shown().is_readable() {
                 let mut state = chan.lock.lock_as_task();
-                if state.pop_quickly(chan, room) {
+                if chan.pop_quickly(&mut state, room) {
                     return Poll::Ready(Ok(room.read()));
                 }
                 guard = Some(state);
@@ -325,13 +325,20 @@ impl<T> Op<T> {
                     _ => Err(Refusal::Closed),
                 });
             }
-            if chan.word() & WRITABLE != 0 {
-                let mut state = chan.lock.lock_as_task();
-                if state.push_quickly(chan, (*this).slot.as_ptr()) {
-                    drop(state);
+            if chan.may_send() || chan.shown().is_writable(chan.cap) {
+                let door = chan.tail_door();
+                door.enter_as_task();
+                if chan.push_quickly(&mut *chan.tail.value(), (*this).slot.as_ptr()) {
+                    door.leave();
                     (*this).sg.spent = true;
                     return Poll::Ready(Ok(()));
                 }
+                let state = if chan.is_split() {
+                    door.leave();
+                    chan.lock.lock_as_task()
+                } else {
+                    chan.lock.held()
+                };
                 guard = Some(state);
             }
             Self::start_send(this, chan, guard, cx)

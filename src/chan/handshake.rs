@@ -16,7 +16,7 @@
 use super::hchan::{Hchan, Refusal};
 use super::returned::Node;
 use super::section::{Batch, Locked};
-use super::state::{CLOSED, READABLE, WRITABLE};
+use super::shown::{CLOSED, READABLE, WRITABLE};
 use super::waitq::Sudog;
 use crate::park::{Outcome, Wait};
 use std::mem::ManuallyDrop;
@@ -168,17 +168,15 @@ impl<T> Hchan<T> {
     /// The value, if the channel was closed meanwhile.
     pub(crate) fn fill_reserved(&self, value: T) -> Result<(), T> {
         let value = ManuallyDrop::new(value);
-        let mut state = self.lock.lock();
-        // SAFETY: the value is given away.
-        if unsafe { state.fill_quickly(self, &raw const *value) } {
+        // SAFETY: the value is given away, as the reservation is.
+        if unsafe { self.fill_at_once(&raw const *value) } {
             return Ok(());
         }
-        drop(state);
         let mut spare = None;
         loop {
             let mut c = self.lock();
             if c.closed {
-                c.reserved -= 1;
+                self.unreserve();
                 return Err(ManuallyDrop::into_inner(value));
             }
             if let Err(cap) = c.make_room(&mut spare) {
@@ -186,18 +184,33 @@ impl<T> Hchan<T> {
                 spare = Some(super::ring::Block::new(cap));
                 continue;
             }
-            c.reserved -= 1;
+            self.unreserve();
             // SAFETY: there is room, and the value is given away.
-            unsafe { c.buf.push(&raw const *value) };
+            unsafe { c.push(&raw const *value) };
             self.settle_and_leave(c, Batch::new());
             return Ok(());
         }
     }
 
+    /// As [`fill_quickly`](Self::fill_quickly), behind the door that is for that.
+    ///
+    /// # Safety
+    /// As there.
+    unsafe fn fill_at_once(&self, elem: *const T) -> bool {
+        let door = self.tail_door();
+        door.enter();
+        // SAFETY: the tail is behind that door; the caller's contract.
+        let filled = unsafe { self.fill_quickly(&mut *self.tail.value(), elem) };
+        door.leave();
+        filled
+    }
+
     /// Gives a reservation up.
     pub(crate) fn release_reserved(&self) {
-        let mut c = self.lock();
-        c.reserved -= u32::from(!cfg!(gochan_bug = "reservation_leaked"));
+        let c = self.lock();
+        if cfg!(not(gochan_bug = "reservation_leaked")) {
+            self.unreserve();
+        }
         self.settle_and_leave(c, Batch::new());
     }
 
@@ -232,7 +245,7 @@ impl<T> Hchan<T> {
     pub(crate) unsafe fn watch(&self, sg: *const Sudog) -> bool {
         let mut c = self.lock();
         // SAFETY: the caller's contract.
-        if c.summary(self.cap) & u64::from(unsafe { (*sg).interest }) != 0 {
+        if self.shown().flags(self.cap) & u64::from(unsafe { (*sg).interest }) != 0 {
             return false;
         }
         // SAFETY: the caller's contract.
@@ -264,7 +277,7 @@ impl<T> Locked<'_, T> {
     /// Are there queued senders who have not been given a free slot yet? So it is between two sections of somebody who
     /// freed many.
     pub(super) fn is_crowded(&self) -> bool {
-        !self.sendq.is_empty() && self.has_slot(self.cap()) && !self.closed
+        !self.sendq.is_empty() && self.has_slot() && !self.closed
     }
 
     /// A sender without a value looks for a slot, then for a receiver that does not wait as `not`. The slot comes first
@@ -273,8 +286,8 @@ impl<T> Locked<'_, T> {
         if self.closed {
             return Some(Promised::Closed);
         }
-        if self.has_slot(self.cap()) {
-            self.reserved += 1;
+        if self.has_slot() {
+            self.chan().reserve(1);
             return Some(Promised::Reserved);
         }
         let receiver = self.recvq.dequeue_if(|receiver| !Wait::is(receiver.wait(), not))?;

@@ -2,10 +2,12 @@
 //!
 //! Invariants:
 //!
-//! I1. One lock protects every field of [`State`] *and* the fields of the sudogs queued on it. Under it there is no user
+//! I1. One lock protects every field of [`State`] *and* the fields of the sudogs queued on it. In a channel that is
+//!     [split](Hchan::is_split), the end of the buffer that values are pushed to has another. Whoever does more than push, or
+//!     pop, a value while nobody is queued takes both; a [`Locked`] section has both. Under them there is no user
 //!     code (drop, clone, waker or `Debug` of anything of the user's), no wake-up, no other lock (but that a select
 //!     locks its channels, in the order of addresses), and no allocation except where [`Locked::admit`] cannot avoid one.
-//!     Lock order: the registry's shard, then a channel.
+//!     Lock order: the registry's shard, then a channel, then its tail.
 //! I2. At least one of sendq and recvq is empty, but for one select that waits to send and to receive on the same
 //!     channel.
 //! I3. A value in hand (returned or buffered) implies that recvq has nobody who could be claimed; a free slot
@@ -23,7 +25,9 @@
 //!      [`Locked::refill`].) A claim is never undone: who was claimed for nothing is told to retry, or, if it is a plain
 //!      wait, goes back to its place in its queue.
 //! I11. Every locked section ends by publishing the summary word, before anybody sees that the section has ended his
-//!      wait. Every refusal without the lock, and `len`, read that word and nothing else.
+//!      wait. Every refusal without the lock, and `len`, is of one moment of that word and of `recvx` ([`Hchan::shown`]).
+//! I12. Nobody is queued, and nothing has come back, while `send_to` is beyond `sendx` or `recv_to` beyond `recvx`: so a quick
+//!      section (`quick.rs`), which goes no further, meets nobody.
 //!
 //! I2 and I3 hold at the end of every locked section, except between the sections of one operation that ends more waits
 //! than fit a batch; a sender that finds a free slot *and* queued senders in between helps to settle first.
@@ -31,15 +35,15 @@
 use super::fire_beside;
 use super::registry;
 use super::returned::Returned;
-use super::ring::{Block, Ring};
+use super::ring::{Block, Ends, Ring, Tail};
 use super::section::{Batch, Locked, RecvNow, SendNow};
-use super::state::{CLOSED, LEN_MAX, LEN_SHIFT, LastUse, READABLE, State, WRITABLE};
-use super::waitq::Sudog;
-use crate::park::{self, Done, Outcome, Ready, Reason, Spin, Wait};
-use crate::primitive::{AtomicBool, AtomicU64, AtomicUsize, Guard, Lock, Ordering, is_over};
+use super::shown::{CLOSED, OFFERED, WANTED, sendx};
+use super::state::{LastUse, State};
+use super::wait::{Line, result};
+use crate::park::{self, Outcome, Ready, Spin};
+use crate::primitive::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Door, Guard, Lock, Ordering, is_over};
 use std::fmt;
 use std::panic::Location;
-use std::ptr;
 use std::time::{Duration, Instant};
 
 /// The capacity of a channel without one.
@@ -79,7 +83,7 @@ impl Patience {
 
 impl Patience {
     /// Has the time passed already? Not under loom, where it always has, and withdrawing is what is looked at.
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         cfg!(not(gochan_loom)) && self.deadline().is_some_and(is_over)
     }
 }
@@ -93,17 +97,6 @@ pub(crate) enum Refusal {
     Closed,
 }
 
-/// What becomes of an operation whose wait has ended so. A waker's panic, if there is one, is raised here where nothing else
-/// comes of it.
-#[inline(always)]
-fn result(outcome: Option<Outcome>, owed: &mut Ready) -> Result<(), Refusal> {
-    if let Some(Outcome::Completed) = outcome {
-        return Ok(());
-    }
-    owed.fire_here();
-    Err(if outcome.is_some() { Refusal::Closed } else { Refusal::Blocked })
-}
-
 /// A value that was given away to be sent. Dropped, it goes nowhere.
 pub(super) struct Unsent<T>(pub(super) *mut T);
 
@@ -114,55 +107,40 @@ impl<T> Drop for Unsent<T> {
     }
 }
 
-/// Where a cache line begins.
-#[repr(align(64))]
-struct Line;
+/// From this capacity on a channel is split: who only puts a value into the buffer takes another lock than who takes one out. In a
+/// smaller buffer so often somebody waits, and is met by who has both, that the second lock costs more than it brings. Tests shall
+/// come to it with fewer values.
+const SPLIT: usize = if cfg!(any(debug_assertions, gochan_loom, gochan_shuttle)) { 2 } else { 16 };
 
-/// A wait in one place: the sudog and the word that ends it side by side. A thread's begins a cache line, since the line goes from
-/// core to core and back; a goroutine's lies where there is no gap, since all of its stack that is touched is loaded anew when it
-/// goes on.
-#[repr(C)]
-struct Plain<Place> {
-    _place: [Place; 0],
-    sg: Sudog,
-    wait: Wait,
-}
-
-impl<Place> Plain<Place> {
-    /// Of whoever runs here, once it [begins](Wait::begin_of_caller), which it does where it stays: moving it about costs as much as
-    /// making it.
-    #[inline(always)]
-    fn new(reason: Reason, at: &'static Location<'static>) -> Self {
-        Self { _place: [], sg: Sudog::new(ptr::null(), 0, ptr::null_mut()), wait: Wait::new(reason, at) }
-    }
-
-    /// The sudog, ready to be queued. From here on it is reached by this pointer only.
-    #[inline(always)]
-    fn sudog(&mut self, elem: *mut ()) -> *const Sudog {
-        self.wait.begin_of_caller();
-        self.sg.put(&raw const self.wait, elem);
-        &raw const self.sg
-    }
-}
-
-/// The channel. What every operation touches comes first. With the counts of the `Arc`, and a word of the allocator's, it is four cache
-/// lines, so that many of them lie at the same place in their lines.
+/// The channel. What a send touches that meets nobody comes first; what such a receive touches, last but for what is seldom written.
+/// Between them is what both touch who wait, or meet somebody: so the two are never in the same cache line, and those who wait find
+/// what they need side by side.
 #[repr(C)]
 pub(crate) struct Hchan<T> {
-    pub(super) summary: AtomicU64,
     pub(super) cap: usize,
+    /// The end that values are pushed to. In a channel that is not split it goes with `lock`, and its own is not used.
+    pub(super) tail: Lock<Tail<T>>,
+    /// So far pushes may go on without a look.
+    pub(super) send_to: AtomicU32,
+    /// Slots granted to senders whose value does not exist yet.
+    pub(super) reserved: AtomicU32,
+    pub(super) summary: AtomicU64,
     pub(super) lock: Lock<State<T>>,
-    pub(super) senders: AtomicUsize,
-    pub(super) receivers: AtomicUsize,
+    /// The number of the next value to be popped.
+    pub(super) recvx: AtomicU32,
+    /// So far pops may go on without a look.
+    pub(super) recv_to: AtomicU32,
     pub(super) spin: Spin,
     /// Somebody has slept here, or given it a name: the registry knows this channel.
     pub(super) registered: AtomicBool,
+    pub(super) senders: AtomicUsize,
+    pub(super) receivers: AtomicUsize,
     pub(super) made_at: &'static Location<'static>,
 }
 
 // A model checker's atomics are larger.
 #[cfg(all(target_pointer_width = "64", not(any(gochan_loom, gochan_shuttle))))]
-const _: () = assert!(size_of::<Hchan<u64>>() <= 4 * 64 - 3 * size_of::<usize>());
+const _: () = assert!(size_of::<Hchan<u64>>() <= 264);
 
 impl<T> Hchan<T> {
     /// Makes a channel; [`UNBOUNDED`] for one without a capacity. Allocates nothing for the buffer.
@@ -177,10 +155,15 @@ impl<T> Hchan<T> {
             panic!("makechan: size out of range");
         }
         Self {
-            summary: AtomicU64::new(State::<T>::first_summary(cap)),
-            // Made in its place.
-            lock: Lock::with_owner(State::new()),
             cap,
+            tail: if cap < SPLIT { Lock::new(Tail::new()) } else { Lock::with_owner(Tail::new()) },
+            send_to: AtomicU32::new(0),
+            reserved: AtomicU32::new(0),
+            summary: AtomicU64::new(0),
+            // Made in its place.
+            lock: Lock::with_owner(State::new(cap < SPLIT)),
+            recvx: AtomicU32::new(0),
+            recv_to: AtomicU32::new(0),
             senders: AtomicUsize::new(1),
             receivers: AtomicUsize::new(1),
             spin: Spin::new(),
@@ -189,34 +172,73 @@ impl<T> Hchan<T> {
         }
     }
 
+    /// Has the tail a lock of its own?
+    #[inline]
+    pub(super) fn is_split(&self) -> bool {
+        self.cap >= SPLIT
+    }
+
     #[inline]
     pub(super) fn lock(&self) -> Locked<'_, T> {
         Locked::enter(self)
     }
 
-    /// The summary word. Acquire: who acts on it has seen what led to it.
-    #[inline]
-    pub(super) fn word(&self) -> u64 {
-        self.summary.load(Ordering::Acquire)
-    }
-
     /// The number of buffered values.
     pub(crate) fn len(&self) -> usize {
-        match self.word() >> LEN_SHIFT & LEN_MAX {
-            // The number does not fit.
-            LEN_MAX => self.lock().buf.len(),
-            len => len as usize,
-        }
+        self.shown().len().unwrap_or_else(|| self.lock().len())
     }
 
     /// Closed, and nothing to be received.
     #[inline]
     pub(super) fn is_drained(&self) -> bool {
-        self.word() & (READABLE | CLOSED) == CLOSED
+        let shown = self.shown();
+        shown.is_closed() & !shown.is_readable()
     }
 
+    #[inline]
     pub(crate) fn is_closed(&self) -> bool {
-        self.word() & CLOSED != 0
+        // Acquire: who is told so has seen what led to it.
+        self.summary.load(Ordering::Acquire) & CLOSED != 0
+    }
+
+    /// Why nothing can be sent, as of one moment.
+    #[inline]
+    fn refusal_to_send(&self) -> Option<Refusal> {
+        let shown = self.shown();
+        let why = if shown.is_closed() { Refusal::Closed } else { Refusal::Blocked };
+        (!shown.is_writable(self.cap)).then_some(why)
+    }
+
+    /// Why nothing can be received, as of one moment.
+    #[inline]
+    fn refusal_to_receive(&self) -> Option<Refusal> {
+        let shown = self.shown();
+        let is_readable = shown.is_readable();
+        let shown = if cfg!(gochan_bug = "two_word_refusal") { self.shown() } else { shown };
+        let why = if shown.is_closed() { Refusal::Closed } else { Refusal::Blocked };
+        (!is_readable).then_some(why)
+    }
+
+    /// Might a send do more than wait, as far as is known without looking at the other end?
+    #[inline]
+    pub(super) fn may_send(&self) -> bool {
+        let word = self.summary.load(Ordering::Relaxed);
+        word & WANTED != 0 || sendx(word) != self.send_to.load(Ordering::Relaxed)
+    }
+
+    /// The same for a receive, which looks at the other end if it knows of nothing.
+    #[inline]
+    pub(super) fn may_receive(&self) -> bool {
+        let recvx = self.recvx.load(Ordering::Relaxed);
+        recvx != self.recv_to.load(Ordering::Relaxed) || {
+            let word = self.summary.load(Ordering::Relaxed);
+            word & OFFERED != 0 || sendx(word) != recvx
+        }
+    }
+
+    /// What is asked for is not there now; in a buffer that is worth a look it may be in a moment, and more of it.
+    pub(super) fn look_ahead(&self, are_there: impl Fn() -> usize) -> bool {
+        self.spin.look_ahead(self.cap, are_there)
     }
 
     /// Sends the value behind `elem`, waiting as long as `patience` says.
@@ -233,30 +255,44 @@ impl<T> Hchan<T> {
         patience: &Patience,
         at: &'static Location<'static>,
     ) -> Result<(), Refusal> {
-        // Refusal without the lock. The word is what some locked section left behind, and all of it is from one moment:
-        // the channel was then closed, or open with no slot and no receiver. That moment is not before this call began
-        // as far as this thread can tell, since whatever it has seen happen was published before; so we refuse as of
-        // that moment. A plain load may be late; a blocking send goes to the lock and a try may be repeated.
-        let word = self.word();
-        if word & (CLOSED | WRITABLE) != WRITABLE {
-            if word & CLOSED != 0 {
-                return Err(Refusal::Closed);
-            }
-            if matches!(patience, Patience::Try) {
-                return Err(Refusal::Blocked);
-            }
-            if self.cap >= WORTH_A_LOOK {
-                // SAFETY: the caller's contract.
-                return unsafe { self.chansend_later(true, elem, patience, at) };
+        // Refusal without the lock. What is shown is from one moment: the channel was then closed, or open with no slot and
+        // no receiver. That moment is not before this call began as far as this thread can tell, since whatever it has seen
+        // happen was shown before; so we refuse as of that moment. A plain load may be late; a blocking send goes to the
+        // lock and a try may be repeated.
+        let is_try = matches!(patience, Patience::Try);
+        if is_try && !self.may_send() {
+            if let Some(refusal) = self.refusal_to_send() {
+                return Err(refusal);
             }
         }
+        if !is_try && (self.cap >= WORTH_A_LOOK || self.is_closed()) && !self.may_send() {
+            // SAFETY: the caller's contract.
+            return unsafe { self.chansend_unless_refused(elem, patience, at) };
+        }
         let may_begin = matches!(patience, Patience::Try) || self.cap == UNBOUNDED || park::spend_at_once();
-        let Some(state) = may_begin.then(|| self.lock.lock_at_once()).flatten() else {
+        let door = self.tail_door();
+        if !may_begin || !door.enter_at_once() {
             // SAFETY: the caller's contract.
             return unsafe { self.chansend_later(false, elem, patience, at) };
-        };
+        }
+        // SAFETY: the caller's contract; the door is that of the tail.
+        unsafe { self.chansend_in(door, elem, patience, at) }
+    }
+
+    /// A send that may wait, for which there is nothing to be seen at its own end.
+    #[inline(never)]
+    unsafe fn chansend_unless_refused(
+        &self,
+        elem: *mut T,
+        patience: &Patience,
+        at: &'static Location<'static>,
+    ) -> Result<(), Refusal> {
+        let refusal = self.refusal_to_send();
+        if refusal == Some(Refusal::Closed) {
+            return Err(Refusal::Closed);
+        }
         // SAFETY: the caller's contract.
-        unsafe { self.chansend_in(state, elem, patience, at) }
+        unsafe { self.chansend_later(refusal.is_some(), elem, patience, at) }
     }
 
     /// A send that has to wait before it begins: for others to have their turn, or for the lock. Or that had better look ahead.
@@ -270,30 +306,68 @@ impl<T> Hchan<T> {
         at: &'static Location<'static>,
     ) -> Result<(), Refusal> {
         if looks_ahead {
-            self.look_ahead(WRITABLE);
+            self.look_ahead(|| self.shown().slots(self.cap));
         }
         if !matches!(patience, Patience::Try) && self.cap != UNBOUNDED {
             let unsent = Unsent(elem);
             park::spend();
             std::mem::forget(unsent);
         }
-        // SAFETY: the caller's contract.
-        unsafe { self.chansend_in(self.lock.lock_as_thread(self.cap), elem, patience, at) }
+        let door = self.tail_door();
+        door.enter_as_thread(self.cap);
+        // SAFETY: the caller's contract; the door is that of the tail.
+        unsafe { self.chansend_in(door, elem, patience, at) }
     }
 
+    /// A send of somebody who has gone through the `door` of the tail.
     #[inline(always)]
-    unsafe fn chansend_in<'a>(
-        &'a self,
-        mut state: Guard<'a, State<T>>,
+    unsafe fn chansend_in(
+        &self,
+        door: &Door,
         elem: *mut T,
         patience: &Patience,
         at: &'static Location<'static>,
     ) -> Result<(), Refusal> {
-        // SAFETY: the value is the caller's to give away.
-        if unsafe { state.push_quickly(self, elem) } {
+        // SAFETY: the tail is behind the door. The value is the caller's to give away.
+        if unsafe { self.push_at_once(&mut *self.tail.value(), elem) } {
+            door.leave();
             return Ok(());
         }
-        let c = Locked::of(self, state);
+        if self.is_split() {
+            // SAFETY: the caller's contract.
+            return unsafe { self.chansend_looking(door, elem, patience, at) };
+        }
+        // SAFETY: the door was that of the lock; the caller's contract.
+        unsafe { Self::chansend_in_section(Locked::held(self), elem, patience, at) }
+    }
+
+    /// The same where it has to look how far pushes may go. Out of line, and nothing follows it, so that who need not has no frame.
+    #[inline(never)]
+    unsafe fn chansend_looking(
+        &self,
+        door: &Door,
+        elem: *mut T,
+        patience: &Patience,
+        at: &'static Location<'static>,
+    ) -> Result<(), Refusal> {
+        // SAFETY: the tail is behind the door. The value is the caller's to give away.
+        if unsafe { self.push_quickly(&mut *self.tail.value(), elem) } {
+            door.leave();
+            return Ok(());
+        }
+        door.leave();
+        let c = Locked::of(self, self.lock.lock_as_thread(self.cap));
+        // SAFETY: the caller's contract.
+        unsafe { Self::chansend_in_section(c, elem, patience, at) }
+    }
+
+    #[inline(always)]
+    unsafe fn chansend_in_section(
+        c: Locked<'_, T>,
+        elem: *mut T,
+        patience: &Patience,
+        at: &'static Location<'static>,
+    ) -> Result<(), Refusal> {
         // From here, since what lies on the stack of a goroutine that waits is loaded when it goes on: no frame between.
         if !matches!(patience, Patience::Try) && c.send_must_wait() {
             // SAFETY: the caller's contract.
@@ -303,9 +377,10 @@ impl<T> Hchan<T> {
         unsafe { Self::chansend_locked(c, elem, patience, at) }
     }
 
-    /// What is asked for is not there now; in a buffer that is worth a look it may be in a moment, and more of it.
-    fn look_ahead(&self, asked: u64) {
-        self.spin.look_ahead(|| self.word() & (asked | CLOSED) != 0);
+    /// What whoever pushes has to go through.
+    #[inline(always)]
+    pub(super) fn tail_door(&self) -> &Door {
+        if self.is_split() { self.tail.door() } else { self.lock.door() }
     }
 
     /// The rest of a send. Out of line, so that who meets nobody has no frame, and nothing to look at behind the lock.
@@ -387,63 +462,6 @@ impl<T> Hchan<T> {
         }
     }
 
-    /// Waits for a receiver, or for a slot. As [`chansend_locked`](Self::chansend_locked).
-    ///
-    /// Out of line, and with no frame of its own.
-    #[inline(never)]
-    unsafe fn park_sender(
-        c: Locked<'_, T>,
-        elem: *mut T,
-        patience: &Patience,
-        at: &'static Location<'static>,
-    ) -> Result<(), Refusal> {
-        // SAFETY: the caller's contract.
-        unsafe {
-            if park::in_goroutine() {
-                Self::park_sender_in::<()>(c, elem, patience, at)
-            } else {
-                Self::park_sender_in::<Line>(c, elem, patience, at)
-            }
-        }
-    }
-
-    /// The same, with the wait in a place that is as it should be for who waits: see [`Plain`].
-    #[inline(never)]
-    unsafe fn park_sender_in<Place>(
-        c: Locked<'_, T>,
-        elem: *mut T,
-        patience: &Patience,
-        at: &'static Location<'static>,
-    ) -> Result<(), Refusal> {
-        let unsent = Unsent(elem);
-        let mut owed = Ready::NOBODY;
-        // SAFETY: the caller's contract.
-        let sent = unsafe { Self::park_sender_owing::<Place>(c, elem, patience, at, &mut owed) };
-        std::mem::forget(unsent);
-        owed.fire_here();
-        sent
-    }
-
-    /// As [`chansend_owing`](Self::chansend_owing).
-    #[inline(always)]
-    unsafe fn park_sender_owing<Place>(
-        c: Locked<'_, T>,
-        elem: *mut T,
-        patience: &Patience,
-        at: &'static Location<'static>,
-        owed: &mut Ready,
-    ) -> Result<(), Refusal> {
-        let plain = &mut Plain::<Place>::new(Reason::ChanSend, at);
-        // SAFETY: `plain` stays in this frame until `park` has returned.
-        let outcome = unsafe {
-            let sg = plain.sudog(elem.cast());
-            let this = c.chan();
-            let calm = c.queue_sender_and_leave(sg, owed);
-            this.park(calm, sg, patience)
-        };
-        result(outcome, owed)
-    }
-
     /// Receives a value into `room`, waiting as long as `patience` says.
     ///
     /// # Errors
@@ -458,22 +476,18 @@ impl<T> Hchan<T> {
         patience: &Patience,
         at: &'static Location<'static>,
     ) -> Result<(), Refusal> {
-        // Refusal without the lock, as in `chansend`: one word, so "closed" and "nothing to receive" are of one moment.
+        // Refusal without the lock, as in `chansend`: "closed" and "nothing to receive" are of one moment.
         // Closed and empty is for good - after close only a value that a cancelled receive gives back can appear, and
         // that is as if it had come a moment later - so a blocking receive may take it from here too.
-        let word = self.word();
-        if word & READABLE == 0 {
-            let word = if cfg!(gochan_bug = "two_word_refusal") { self.word() } else { word };
-            if word & CLOSED != 0 {
-                return Err(Refusal::Closed);
+        let is_try = matches!(patience, Patience::Try);
+        if is_try && !self.may_receive() {
+            if let Some(refusal) = self.refusal_to_receive() {
+                return Err(refusal);
             }
-            if matches!(patience, Patience::Try) {
-                return Err(Refusal::Blocked);
-            }
-            if self.cap >= WORTH_A_LOOK {
-                // SAFETY: the caller's contract.
-                return unsafe { self.chanrecv_later(true, room, patience, at) };
-            }
+        }
+        if !is_try && !self.may_receive() && (self.cap >= WORTH_A_LOOK || self.is_closed()) {
+            // SAFETY: the caller's contract.
+            return unsafe { self.chanrecv_unless_refused(room, patience, at) };
         }
         let is_free = matches!(patience, Patience::Try) && !cfg!(gochan_bug = "try_yields");
         let Some(state) = (is_free || park::spend_at_once()).then(|| self.lock.lock_at_once()).flatten() else {
@@ -482,6 +496,22 @@ impl<T> Hchan<T> {
         };
         // SAFETY: the caller's contract.
         unsafe { self.chanrecv_in(state, room, patience, at) }
+    }
+
+    /// As [`chansend_unless_refused`](Self::chansend_unless_refused).
+    #[inline(never)]
+    unsafe fn chanrecv_unless_refused(
+        &self,
+        room: *mut T,
+        patience: &Patience,
+        at: &'static Location<'static>,
+    ) -> Result<(), Refusal> {
+        let refusal = self.refusal_to_receive();
+        if refusal == Some(Refusal::Closed) {
+            return Err(Refusal::Closed);
+        }
+        // SAFETY: the caller's contract.
+        unsafe { self.chanrecv_later(refusal.is_some(), room, patience, at) }
     }
 
     /// As [`chansend_later`](Self::chansend_later).
@@ -494,7 +524,7 @@ impl<T> Hchan<T> {
         at: &'static Location<'static>,
     ) -> Result<(), Refusal> {
         if looks_ahead {
-            self.look_ahead(READABLE);
+            self.look_ahead(|| self.shown().values());
         }
         if !matches!(patience, Patience::Try) || cfg!(gochan_bug = "try_yields") {
             park::spend();
@@ -512,10 +542,42 @@ impl<T> Hchan<T> {
         at: &'static Location<'static>,
     ) -> Result<(), Refusal> {
         // SAFETY: the room is the caller's.
-        if unsafe { state.pop_quickly(self, room) } {
+        if unsafe { self.pop_at_once(&mut state, room) } {
             return Ok(());
         }
-        let c = Locked::of(self, state);
+        if !state.joint {
+            // SAFETY: the caller's contract.
+            return unsafe { self.chanrecv_looking(state, room, patience, at) };
+        }
+        // SAFETY: the caller's contract.
+        unsafe { Self::chanrecv_in_section(Locked::of(self, state), room, patience, at) }
+    }
+
+    /// As [`chansend_looking`](Self::chansend_looking).
+    #[inline(never)]
+    unsafe fn chanrecv_looking<'a>(
+        &'a self,
+        mut state: Guard<'a, State<T>>,
+        room: *mut T,
+        patience: &Patience,
+        at: &'static Location<'static>,
+    ) -> Result<(), Refusal> {
+        // SAFETY: the room is the caller's.
+        if unsafe { self.pop_quickly(&mut state, room) } {
+            return Ok(());
+        }
+        // SAFETY: the caller's contract.
+        unsafe { Self::chanrecv_in_section(Locked::of(self, state), room, patience, at) }
+    }
+
+    /// As [`chansend_in_section`](Self::chansend_in_section).
+    #[inline(always)]
+    unsafe fn chanrecv_in_section(
+        c: Locked<'_, T>,
+        room: *mut T,
+        patience: &Patience,
+        at: &'static Location<'static>,
+    ) -> Result<(), Refusal> {
         if !matches!(patience, Patience::Try) && c.recv_must_wait() {
             // SAFETY: the caller's contract.
             return unsafe { Self::park_receiver(c, room, patience, at) };
@@ -583,138 +645,6 @@ impl<T> Hchan<T> {
         }
     }
 
-    /// Waits for a value. As [`chanrecv_locked`](Self::chanrecv_locked), and [`park_sender`](Self::park_sender).
-    #[inline(never)]
-    unsafe fn park_receiver(
-        c: Locked<'_, T>,
-        room: *mut T,
-        patience: &Patience,
-        at: &'static Location<'static>,
-    ) -> Result<(), Refusal> {
-        // SAFETY: the caller's contract.
-        unsafe {
-            if park::in_goroutine() {
-                Self::park_receiver_in::<()>(c, room, patience, at)
-            } else {
-                Self::park_receiver_in::<Line>(c, room, patience, at)
-            }
-        }
-    }
-
-    /// The same, with the wait in a place that is as it should be for who waits: see [`Plain`].
-    #[inline(never)]
-    unsafe fn park_receiver_in<Place>(
-        c: Locked<'_, T>,
-        room: *mut T,
-        patience: &Patience,
-        at: &'static Location<'static>,
-    ) -> Result<(), Refusal> {
-        let mut owed = Ready::NOBODY;
-        // SAFETY: the caller's contract. If this succeeds, the room holds a value, which nobody has yet.
-        unsafe {
-            Self::park_receiver_owing::<Place>(c, room, patience, at, &mut owed)?;
-            fire_beside(&mut owed, room);
-        }
-        Ok(())
-    }
-
-    #[inline(always)]
-    unsafe fn park_receiver_owing<Place>(
-        c: Locked<'_, T>,
-        room: *mut T,
-        patience: &Patience,
-        at: &'static Location<'static>,
-        owed: &mut Ready,
-    ) -> Result<(), Refusal> {
-        let plain = &mut Plain::<Place>::new(Reason::ChanReceive, at);
-        // SAFETY: `plain` stays in this frame until `park` has returned.
-        let outcome = unsafe {
-            let sg = plain.sudog(room.cast());
-            let this = c.chan();
-            let calm = c.queue_receiver_and_leave(sg, owed);
-            this.park(calm, sg, patience)
-        };
-        result(outcome, owed)
-    }
-
-    /// Waits for the value of a `sender` that has none yet, or for any. A try waits for nothing else, and is told to retry if
-    /// nothing comes of it.
-    #[cold]
-    unsafe fn park_paired(
-        mut c: Locked<'_, T>,
-        room: *mut T,
-        sender: *const Sudog,
-        patience: &Patience,
-        at: &'static Location<'static>,
-        owed: &mut Ready,
-    ) -> Option<Outcome> {
-        let plain = &mut Plain::<Line>::new(Reason::ChanReceive, at);
-        // Whoever has no time to wait waits for a value that is being evaluated all the same.
-        let patience = if patience.is_over() { &Patience::Try } else { patience };
-        plain.sg.nonblocking = matches!(patience, Patience::Try);
-        // SAFETY: `plain` stays in this frame until `park` has returned. The sender was claimed in this section.
-        unsafe {
-            let sg = plain.sudog(room.cast());
-            let (this, ended) = (c.chan(), c.pair_arriving(sg, sender));
-            *owed = c.leave(ended).try_fire();
-            this.park(owed.is_nobody(), sg, patience)
-        }
-    }
-
-    /// gopark of a plain wait that is queued, behind the section: waits, and withdraws when the time is over. `None`: nothing
-    /// has happened. If a waker that was fired before has panicked, so that the caller is not `calm`, there is no time.
-    ///
-    /// # Safety
-    /// `sg` and its wait belong to the caller and are queued on this channel. When this returns, they are not.
-    #[inline(always)]
-    unsafe fn park(&self, calm: bool, sg: *const Sudog, patience: &Patience) -> Option<Outcome> {
-        // SAFETY: the caller's contract.
-        unsafe {
-            if !calm {
-                return self.give_up(sg);
-            }
-            match (*(*sg).wait()).park(patience.deadline(), &self.spin, || self.register()) {
-                Some(done) => Some(done.outcome),
-                None => self.give_up(sg),
-            }
-        }
-    }
-
-    /// The time of a plain wait is over: how it ended, if it has.
-    ///
-    /// # Safety
-    /// As for [`park`](Self::park).
-    #[cold]
-    #[inline(never)]
-    unsafe fn give_up(&self, sg: *const Sudog) -> Option<Outcome> {
-        // SAFETY: the caller's contract.
-        unsafe {
-            let done = self.withdraw(sg);
-            (*(*sg).wait()).over();
-            done.map(|done| done.outcome)
-        }
-    }
-
-    /// Takes a wait back whose owner does not want to wait any longer. `None`: it is withdrawn and nothing has
-    /// happened. `Some`: it had ended.
-    ///
-    /// # Safety
-    /// `sg` belongs to the caller and was enqueued on this channel.
-    pub(super) unsafe fn withdraw(&self, sg: *const Sudog) -> Option<Done> {
-        let mut c = self.lock();
-        // SAFETY: the caller's contract.
-        let linked = unsafe { c.unlink(sg) };
-        // The closer had not come to it yet. If he has a value for it, or for who comes next, it is simply late.
-        let closed = c.closed && !c.has_value();
-        c.leave_quietly();
-        if !linked && !cfg!(gochan_bug = "value_lost_at_the_deadline") {
-            // Who unlinked it finished it in the same locked section, so the end is visible under the lock (I5).
-            // SAFETY: the wait is the caller's.
-            return Some(unsafe { (*(*sg).wait()).done() }.expect("unlinked without an end"));
-        }
-        closed.then_some(Done { outcome: Outcome::Closed, arm: 0 })
-    }
-
     /// Closes the channel. False if it was closed already.
     pub(crate) fn closechan(&self) -> bool {
         let mut c = self.lock();
@@ -756,7 +686,8 @@ impl<T> Hchan<T> {
     }
 
     fn take_all_and_leave<'a>(&'a self, mut c: Locked<'a, T>) -> (Returned<T>, Ring<T>) {
-        let all = (std::mem::replace(&mut c.returned, Returned::new()), std::mem::replace(&mut c.buf, Ring::new()));
+        let all = (std::mem::replace(&mut c.returned, Returned::new()), Ring::take(c.ends()));
+        self.count_all();
         if !c.is_calm() {
             self.settle_and_leave(c, Batch::new());
         }
@@ -769,6 +700,9 @@ impl<T> Drop for Hchan<T> {
         if self.registered.load(Ordering::Relaxed) {
             registry::leave(self);
         }
+        let (word, recvx) = (self.summary.load(Ordering::Relaxed), self.recvx.load(Ordering::Relaxed));
+        let (tail, head) = (self.tail.get_mut(), &mut self.lock.get_mut().head);
+        drop(Ring::take(Ends { tail, head, sendx: sendx(word), recvx }));
     }
 }
 

@@ -6,7 +6,6 @@
 use super::hchan::{Hchan, Refusal, UNBOUNDED};
 use super::ring::Block;
 use super::section::{Batch, Ended, RecvNow, SendNow};
-use super::state::READABLE;
 use crate::park::Ready;
 use std::collections::VecDeque;
 
@@ -47,7 +46,7 @@ impl<T> Hchan<T> {
     /// Appends to `buffer` what can be received without waiting, at most `limit` values; returns how many.
     pub(super) fn recv_some(&self, buffer: &mut Vec<T>, limit: usize) -> usize {
         let mut got = 0;
-        while got < limit && self.word() & READABLE != 0 {
+        while got < limit && self.shown().is_readable() {
             let want = (limit - got).min(self.len().max(1)).min(MOST_PER_SECTION);
             buffer.reserve(want);
             let mut batch = Batch::new();
@@ -89,13 +88,13 @@ impl<T> Hchan<T> {
                 let ended = unsafe { c.hand_to(sg, elem) };
                 return Ok((c.leave(ended), false));
             }
-            let full = self.cap != UNBOUNDED && !c.has_slot(self.cap);
-            if full && c.buf.len() == 0 {
+            let full = self.cap != UNBOUNDED && !c.has_slot();
+            if full && c.len() == 0 {
                 // Nothing is buffered that could make room: capacity 0, or every slot is reserved.
                 return Err(Refusal::Blocked);
             }
             // A full block gets its room from the pop; else the push comes first, for the pop may take the block along.
-            let pop_first = full && c.buf.is_one_full_block();
+            let pop_first = full && c.ends().is_one_full_block();
             if !pop_first {
                 if let Err(cap) = c.make_room(&mut spare) {
                     drop(c);
@@ -108,7 +107,7 @@ impl<T> Hchan<T> {
                 if pop_first {
                     c.pop_oldest(oldest);
                 }
-                c.buf.push(elem);
+                c.push(elem);
                 if full && !pop_first {
                     c.pop_oldest(oldest);
                 }

@@ -14,16 +14,19 @@ pub(crate) mod hchan;
 mod iter;
 mod litter;
 mod many;
+mod quick;
 mod receiver;
 pub(crate) mod registry;
 mod returned;
 mod ring;
 mod section;
 mod sender;
+mod shown;
 mod state;
 #[cfg(feature = "stream")]
 mod stream;
 pub(crate) mod timer;
+mod wait;
 pub(crate) mod waitq;
 
 #[cfg(test)]
@@ -83,7 +86,7 @@ use timer::Timer;
 
 /// Makes a channel without a capacity: sends never wait.
 ///
-/// Memory is taken as values come in and given back as they go out.
+/// Memory is taken as values come in and given back as they go out. It holds 2^32 - 1 values: a send beyond that waits.
 ///
 /// Go has no such channel.
 ///
@@ -107,7 +110,7 @@ pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
 /// Makes a channel that buffers up to `cap` values. With `cap` 0 a send and a receive meet: the value goes straight from
 /// the one's frame to the other's. Go's `make(chan T, cap)`.
 ///
-/// A large capacity costs nothing until it is used.
+/// A large capacity costs nothing until it is used. No more than 2^32 - 1 values are buffered, whatever the capacity.
 ///
 /// # Panics
 ///

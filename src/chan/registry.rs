@@ -189,7 +189,7 @@ impl<T> Hchan<T> {
                 element: std::any::type_name::<T>(),
                 made_at: self.made_at,
                 capacity: (self.cap != UNBOUNDED).then_some(self.cap),
-                len: c.buf.len(),
+                len: c.len(),
                 closed: c.closed,
                 senders: self.senders.load(Ordering::Relaxed),
                 receivers: self.receivers.load(Ordering::Relaxed),

@@ -6,14 +6,19 @@
 //! nor an unbounded channel costs anything before it is used, nothing is ever copied to grow, and a burst's memory goes
 //! back to the allocator.
 //!
-//! Allocating and freeing is left to the caller, who does it outside the channel's lock: `push` needs [`Ring::has_room`]
-//! or an [`install`](Ring::install)ed block, and `pop` hands back a block that has become superfluous.
+//! It has two ends, which two threads may use at once. Values are numbered as they come, modulo 2^32: `sendx` is the number of the
+//! next to be pushed, `recvx` that of the next to be popped, and their difference the number of values. Whoever has the [`Tail`] and
+//! knows a `recvx` that was true once may push [so many](Tail::room); whoever has the [`Head`] and knows such a `sendx` may pop [so
+//! many](Head::values): what the other end has done since can only make it more. Blocks come and go while somebody has both [`Ends`].
 //!
-//! Invariants: `len` is the sum of the blocks' lengths; every block but the last has been full, and only the first and
-//! the last may be empty. What is needed of the first block lies in the ring itself, next to what else a section touches: in
-//! the usual case, where there is one block, its slots `start .. start + len` (mod `cap`) are initialised. If there are more,
-//! each knows its `len`, and has its values from slot 0 on, the first one from `start` on (mod `cap`). Values of size zero need
-//! no block, only `len`.
+//! Allocating and freeing is left to the caller, who does it outside the channel's lock: a push needs [`Ends::has_room`]
+//! or an [`install`](Ends::install)ed block, and a pop hands back a block that has become superfluous.
+//!
+//! Invariants: every block but the last has been full, and only the last may be empty, while it is new. A block that is alone is a
+//! ring: its values lie in slots `start .. end` (mod `cap`). Of several, each knows `until` where its values go, if it is the last
+//! until where they will when it is full; the first one has them from `start` on (mod `cap`), the others from slot 0 on. Headers are
+//! written by who has both ends, and read where there are several blocks: beside the header lie slots, and who pushes a value had
+//! better not wait for the line in which the other end reads one. Values of size zero need no block.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::marker::PhantomData;
@@ -27,11 +32,14 @@ const WHOLE: usize = 32 << 10;
 /// Bytes after which blocks grow no more.
 const LARGE: usize = 256 << 10;
 
+/// So many values are numbered: no more are in a buffer.
+pub(super) const MOST: usize = u32::MAX as usize;
+
 struct Header {
     next: Option<NonNull<Header>>,
     cap: u32,
-    /// Of no meaning as long as this is the only block.
-    len: u32,
+    /// The number of the value behind the last one, unless the block is alone.
+    until: u32,
 }
 
 /// A block that is in no ring: room that was allocated ahead, or room that is no longer needed.
@@ -60,7 +68,7 @@ impl<T> Block<T> {
         let at = at.cast::<Header>();
         let cap = u32::try_from(cap).expect("no block is as large as that");
         // SAFETY: the memory is ours and aligned for a header.
-        unsafe { at.write(Header { next: None, cap, len: 0 }) };
+        unsafe { at.write(Header { next: None, cap, until: 0 }) };
         Self { at, _values: PhantomData }
     }
 
@@ -107,226 +115,321 @@ impl<T> Drop for Block<T> {
     }
 }
 
-/// A FIFO of values in blocks.
+/// The end that values are pushed to.
 #[repr(C)]
-pub(super) struct Ring<T> {
-    len: usize,
-    first: Option<NonNull<Header>>,
-    /// Where the first block's first value is.
-    start: u32,
-    /// The first block's, 0 if there is none.
-    cap: u32,
-    /// The last block, if that is another one.
+pub(super) struct Tail<T> {
+    /// The last block.
     last: Option<NonNull<Header>>,
+    /// The slot behind its last value; behind the last slot, it may stand for the first.
+    end: u32,
+    /// How many slots the block has if it is alone, else 0.
+    ring: u32,
     _values: PhantomData<T>,
 }
 
-// SAFETY: a ring owns its blocks and the values in them.
-unsafe impl<T: Send> Send for Ring<T> {}
+/// The end that values are popped from.
+#[repr(C)]
+pub(super) struct Head<T> {
+    /// The first block.
+    first: Option<NonNull<Header>>,
+    /// The slot of its first value; behind the last slot, it stands for the first.
+    start: u32,
+    /// How many slots the block has.
+    cap: u32,
+    _values: PhantomData<T>,
+}
 
-// SAFETY: a shared reference gives access to `len` only.
-unsafe impl<T: Sync> Sync for Ring<T> {}
+// SAFETY: the ends own their blocks, and the values in them, together; a header is written by who has both.
+unsafe impl<T: Send> Send for Tail<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Send for Head<T> {}
 
-impl<T> Ring<T> {
-    const UNSIZED: bool = std::mem::size_of::<T>() == 0;
-    /// A block with room for more than this goes when it has run empty.
-    const KEPT: usize = {
-        let whole = WHOLE / if Self::UNSIZED { 1 } else { std::mem::size_of::<T>() };
-        if whole > 1 { whole } else { 1 }
-    };
+const fn is_unsized<T>() -> bool {
+    size_of::<T>() == 0
+}
 
+/// A block with room for more than this goes when it has run empty.
+const fn kept<T>() -> u32 {
+    let whole = WHOLE / if is_unsized::<T>() { 1 } else { size_of::<T>() };
+    if whole > 1 { whole as u32 } else { 1 }
+}
+
+impl<T> Tail<T> {
     pub(super) const fn new() -> Self {
-        Self { len: 0, first: None, start: 0, cap: 0, last: None, _values: PhantomData }
+        Self { last: None, end: 0, ring: 0, _values: PhantomData }
     }
 
+    /// How many values may be pushed without another block, if the next is the `sendx`th and all before the `recvx`th have been
+    /// popped.
     #[inline]
-    pub(super) fn len(&self) -> usize {
-        self.len
+    pub(super) fn room(&self, sendx: u32, recvx: u32) -> u32 {
+        if is_unsized::<T>() {
+            return MOST as u32 - sendx.wrapping_sub(recvx);
+        }
+        if self.ring == 0 {
+            // SAFETY: blocks of the ring are alive, and headers are not written while somebody has one end.
+            return self.last.map_or(0, |last| unsafe { last.as_ref() }.until.wrapping_sub(sendx));
+        }
+        self.ring - sendx.wrapping_sub(recvx)
     }
 
-    /// May a value be pushed without another block?
+    /// Are all values in one block that stays when it has run empty? Then each pop makes room for a push, and each push is there to
+    /// be popped.
     #[inline]
-    pub(super) fn has_room(&self) -> bool {
-        match self.last {
-            _ if Self::UNSIZED => true,
-            None => self.len < self.cap as usize,
-            // SAFETY: blocks of the ring are alive.
-            Some(last) => unsafe { last.as_ref().len < last.as_ref().cap },
-        }
-    }
-
-    /// Are there more values than so many, which no single block has room for?
-    #[inline]
-    pub(super) fn has_more_than(&self, many: usize) -> bool {
-        debug_assert!(Self::UNSIZED || many >= LARGE);
-        (Self::UNSIZED || self.last.is_some()) && self.len > many
-    }
-
-    pub(super) fn is_one_full_block(&self) -> bool {
-        !self.has_room() && self.first.is_some() && self.last.is_none()
-    }
-
-    /// How large the next block should be, in values, for a channel of this capacity.
-    pub(super) fn next_block(&self, capacity: usize) -> usize {
-        let size = std::mem::size_of::<T>().max(1);
-        if capacity <= WHOLE / size {
-            return capacity;
-        }
-        let grown = match self.last.or(self.first) {
-            None => SMALL / size,
-            // SAFETY: blocks of the ring are alive.
-            Some(last) => (unsafe { last.as_ref().cap } as usize).saturating_mul(2).min(LARGE / size),
-        };
-        grown.clamp(1, capacity)
-    }
-
-    /// Appends an empty block.
-    pub(super) fn install(&mut self, block: Block<T>) {
-        let at = block.into_header();
-        let Some(mut first) = self.first else { return self.set_first(Some(at)) };
-        // SAFETY: blocks of the ring are alive, and we have it exclusively.
-        unsafe {
-            match self.last {
-                None => {
-                    first.as_mut().len = self.len as u32;
-                    first.as_mut().next = Some(at);
-                }
-                Some(mut last) => last.as_mut().next = Some(at),
-            }
-        }
-        self.last = Some(at);
-    }
-
-    /// The block that values are now popped from, of which none has been.
-    fn set_first(&mut self, first: Option<NonNull<Header>>) {
-        // SAFETY: blocks of the ring are alive.
-        self.cap = first.map_or(0, |first| unsafe { first.as_ref().cap });
-        self.start = 0;
-        self.first = first;
-        if first == self.last {
-            self.last = None;
-        }
+    pub(super) fn goes_round(&self) -> bool {
+        is_unsized::<T>() || self.ring.wrapping_sub(1) < kept::<T>()
     }
 
     /// Moves the value behind `value` to the end.
     ///
     /// # Safety
-    /// There is room, and `value` points to a value that the caller gives away.
+    /// There is [room](Self::room), and `value` points to a value that the caller gives away.
     #[inline]
     pub(super) unsafe fn push(&mut self, value: *const T) {
-        debug_assert!(self.has_room());
-        let (mut at, cap) = (self.start as usize + self.len, self.cap as usize);
-        self.len += 1;
-        if Self::UNSIZED {
+        if is_unsized::<T>() {
             return;
+        }
+        // Of several blocks, none is a ring, and this one has never come to its end.
+        if self.end == self.ring {
+            self.end = 0;
         }
         // SAFETY: there is room, so there is a block, and the slot behind its last value is free.
         unsafe {
-            if let Some(last) = self.last {
-                return Self::push_last(last, value);
-            }
-            if at >= cap {
-                at -= cap;
-            }
-            let first = self.first.unwrap_unchecked();
-            ptr::copy_nonoverlapping(value, Block::<T>::slots(first).add(at).cast(), 1);
+            let slots = Block::<T>::slots(self.last.unwrap_unchecked());
+            ptr::copy_nonoverlapping(value, slots.add(self.end as usize).cast(), 1);
+        }
+        self.end += 1;
+    }
+}
+
+impl<T> Head<T> {
+    pub(super) const fn new() -> Self {
+        Self { first: None, start: 0, cap: 0, _values: PhantomData }
+    }
+
+    /// How many values may be popped, none of which leaves a block superfluous, if the next is the `recvx`th and all before the
+    /// `sendx`th have been pushed.
+    #[inline]
+    pub(super) fn values(&self, sendx: u32, recvx: u32) -> u32 {
+        let all = sendx.wrapping_sub(recvx);
+        if is_unsized::<T>() {
+            return all;
+        }
+        let Some(first) = self.first else { return 0 };
+        // SAFETY: as in `Tail::room`.
+        let first = unsafe { first.as_ref() };
+        match first.next {
+            Some(_) => first.until.wrapping_sub(recvx) - 1,
+            None if self.cap <= kept::<T>() => all,
+            None => all.saturating_sub(1),
         }
     }
 
+    /// Where the first value is.
+    ///
     /// # Safety
-    /// As for [`push`](Self::push); `last` is the last block, and not the first.
+    /// There is one.
     #[inline]
-    unsafe fn push_last(mut last: NonNull<Header>, value: *const T) {
-        // SAFETY: there is room, and nothing has been popped from this block.
-        unsafe {
-            let header = last.as_mut();
-            let at = header.len as usize;
-            header.len += 1;
-            ptr::copy_nonoverlapping(value, Block::<T>::slots(last).add(at).cast(), 1);
+    unsafe fn slot(&mut self) -> *mut T {
+        if is_unsized::<T>() {
+            // A value of size zero is anywhere that is aligned.
+            return NonNull::dangling().as_ptr();
         }
+        if self.start == self.cap {
+            self.start = 0;
+        }
+        // SAFETY: there is a value, so there is a block, and its first slot is full.
+        unsafe { Block::<T>::slots(self.first.unwrap_unchecked()).add(self.start as usize).cast() }
+    }
+
+    /// Moves the first value to `room`.
+    ///
+    /// # Safety
+    /// There [is one](Self::values), and `room` may be written.
+    #[inline]
+    pub(super) unsafe fn pop(&mut self, room: *mut T) {
+        // SAFETY: the caller's contract.
+        unsafe { ptr::copy_nonoverlapping(self.slot(), room, 1) };
+        self.step();
+    }
+
+    /// The first value has gone.
+    #[inline]
+    fn step(&mut self) {
+        self.start += u32::from(!is_unsized::<T>());
+    }
+}
+
+/// Both ends, and how far they have come.
+pub(super) struct Ends<'a, T> {
+    pub(super) tail: &'a mut Tail<T>,
+    pub(super) head: &'a mut Head<T>,
+    pub(super) sendx: u32,
+    pub(super) recvx: u32,
+}
+
+impl<T> Ends<'_, T> {
+    pub(super) fn len(&self) -> usize {
+        self.sendx.wrapping_sub(self.recvx) as usize
+    }
+
+    /// May a value be pushed without another block?
+    #[inline]
+    pub(super) fn has_room(&self) -> bool {
+        self.tail.room(self.sendx, self.recvx) > 0
+    }
+
+    pub(super) fn is_one_full_block(&self) -> bool {
+        !self.has_room() && self.tail.ring > 0
+    }
+
+    /// How large the next block should be, in values, for a channel of this capacity.
+    pub(super) fn next_block(&self, capacity: usize) -> usize {
+        let size = size_of::<T>().max(1);
+        if capacity <= WHOLE / size {
+            return capacity;
+        }
+        let grown = match self.tail.last {
+            None => SMALL / size,
+            // SAFETY: blocks of the ring are alive.
+            Some(last) => (unsafe { last.as_ref() }.cap as usize).saturating_mul(2).min(LARGE / size),
+        };
+        grown.clamp(1, capacity)
+    }
+
+    /// Appends an empty block, where there is no room.
+    pub(super) fn install(&mut self, block: Block<T>) {
+        debug_assert!(!self.has_room());
+        let mut at = block.into_header();
+        // SAFETY: the block is ours.
+        let header = unsafe { at.as_mut() };
+        header.until = self.sendx.wrapping_add(header.cap);
+        let ring = match self.tail.last {
+            None => {
+                *self.head = Head { first: Some(at), cap: header.cap, ..Head::new() };
+                header.cap
+            }
+            Some(mut last) => {
+                // SAFETY: blocks of the ring are alive, and we have both ends.
+                let last = unsafe { last.as_mut() };
+                last.next = Some(at);
+                // It is full. If it was not alone, it knows that already.
+                last.until = self.sendx;
+                0
+            }
+        };
+        *self.tail = Tail { last: Some(at), ring, ..Tail::new() };
+    }
+
+    /// Moves the value behind `value` to the end.
+    ///
+    /// # Safety
+    /// There [is room](Self::has_room), and `value` points to a value that the caller gives away.
+    #[inline]
+    pub(super) unsafe fn push(&mut self, value: *const T) {
+        debug_assert!(self.has_room());
+        // SAFETY: the caller's contract.
+        unsafe { self.tail.push(value) };
+        self.sendx = self.sendx.wrapping_add(1);
     }
 
     /// Moves the first value to `room`. A block that this leaves superfluous is for the caller to drop.
     ///
     /// # Safety
     /// The ring is not empty, and `room` may be written.
+    #[inline]
     pub(super) unsafe fn pop(&mut self, room: *mut T) -> Option<Block<T>> {
-        debug_assert!(self.len > 0);
-        if Self::UNSIZED {
-            self.len -= 1;
-            return None;
-        }
-        // SAFETY: not empty, so there is a first block, and as empty blocks do not stay there, its first slot is full.
-        unsafe {
-            let first = self.first.unwrap_unchecked();
-            ptr::copy_nonoverlapping(Block::<T>::slots(first).add(self.start as usize).cast(), room, 1);
-        }
-        self.advance()
+        debug_assert!(self.len() > 0);
+        let stays = self.head.values(self.sendx, self.recvx) > 0;
+        // SAFETY: the caller's contract.
+        unsafe { self.head.pop(room) };
+        self.recvx = self.recvx.wrapping_add(1);
+        if stays { None } else { self.leave_first() }
     }
 
-    /// As [`pop`](Self::pop), unless that would leave a block superfluous, or there are more than `most` values, which no single
-    /// block has room for: then nothing happens, and this is false.
-    ///
-    /// # Safety
-    /// The ring is not empty, and `room` may be written.
-    #[inline]
-    pub(super) unsafe fn pop_within(&mut self, most: usize, room: *mut T) -> bool {
-        debug_assert!(self.len > 0 && (Self::UNSIZED || most >= LARGE));
-        if Self::UNSIZED {
-            let is_counted = self.len <= most;
-            self.len -= usize::from(is_counted);
-            return is_counted;
-        }
-        // SAFETY: as in `pop`; blocks of the ring are alive, and we have it exclusively.
-        unsafe {
-            let mut first = self.first.unwrap_unchecked();
-            if self.last.is_some() {
-                if self.len > most || first.as_ref().len == 1 {
-                    return false;
-                }
-                first.as_mut().len -= 1;
-            } else if self.len == 1 && self.cap as usize > Self::KEPT {
-                return false;
-            }
-            ptr::copy_nonoverlapping(Block::<T>::slots(first).add(self.start as usize).cast(), room, 1);
-        }
-        self.step();
-        true
-    }
-
-    /// The first value has gone from the first block. That goes, too, if nothing is left in it, and others follow or it is larger
-    /// than a first block would be.
-    fn advance(&mut self) -> Option<Block<T>> {
-        self.step();
-        let is_empty = match (self.last, self.first) {
-            (Some(_), Some(mut first)) => {
-                // SAFETY: blocks of the ring are alive, and we have it exclusively.
-                let header = unsafe { first.as_mut() };
-                header.len -= 1;
-                header.len == 0
-            }
-            _ => self.len == 0 && self.cap as usize > Self::KEPT,
-        };
-        if is_empty { self.leave_first() } else { None }
-    }
-
-    #[inline]
-    fn step(&mut self) {
-        self.len -= 1;
-        self.start += 1;
-        if self.start == self.cap {
-            self.start = 0;
-        }
-    }
-
+    /// The first block has run empty, and goes.
     #[cold]
     #[inline(never)]
     fn leave_first(&mut self) -> Option<Block<T>> {
-        let mut at = self.first?;
-        // SAFETY: as above; what follows stays in the ring.
+        let mut at = self.head.first?;
+        // SAFETY: blocks of the ring are alive, and we have both ends; what follows stays in the ring.
         let next = unsafe { at.as_mut() }.next.take();
-        self.set_first(next);
+        // SAFETY: as above.
+        let cap = next.map_or(0, |next| unsafe { next.as_ref() }.cap);
+        *self.head = Head { first: next, cap, ..Head::new() };
+        match next {
+            None => *self.tail = Tail::new(),
+            _ if next == self.tail.last => self.tail.ring = cap,
+            _ => {}
+        }
         Some(Block { at, _values: PhantomData })
+    }
+}
+
+/// A FIFO of values in blocks, that somebody has for himself.
+pub(super) struct Ring<T> {
+    tail: Tail<T>,
+    head: Head<T>,
+    sendx: u32,
+    recvx: u32,
+}
+
+// SAFETY: a shared reference gives access to the number of values only.
+unsafe impl<T: Sync> Sync for Ring<T> {}
+
+impl<T> Ring<T> {
+    pub(super) const fn new() -> Self {
+        Self { tail: Tail::new(), head: Head::new(), sendx: 0, recvx: 0 }
+    }
+
+    /// What is in a buffer, which is empty thereafter.
+    pub(super) fn take(ends: Ends<'_, T>) -> Self {
+        Self {
+            tail: std::mem::replace(ends.tail, Tail::new()),
+            head: std::mem::replace(ends.head, Head::new()),
+            sendx: ends.sendx,
+            recvx: ends.recvx,
+        }
+    }
+
+    fn ends(&mut self) -> Ends<'_, T> {
+        Ends { tail: &mut self.tail, head: &mut self.head, sendx: self.sendx, recvx: self.recvx }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.sendx.wrapping_sub(self.recvx) as usize
+    }
+
+    /// As [`Ends::pop`].
+    ///
+    /// # Safety
+    /// As for [`Ends::pop`].
+    pub(super) unsafe fn pop(&mut self, room: *mut T) -> Option<Block<T>> {
+        // SAFETY: the caller's contract.
+        let block = unsafe { self.ends().pop(room) };
+        self.recvx = self.recvx.wrapping_add(1);
+        block
+    }
+}
+
+#[allow(dead_code, reason = "tests and the fuzzer have a ring that they fill")]
+impl<T> Ring<T> {
+    /// Moves the value behind `value` to the end, in another block if there is no room.
+    ///
+    /// # Safety
+    /// `value` points to a value that the caller gives away.
+    pub(super) unsafe fn push(&mut self, capacity: usize, value: *const T) {
+        if !self.ends().has_room() {
+            let block = Block::new(self.next_block(capacity));
+            self.ends().install(block);
+        }
+        // SAFETY: the caller's contract; there is room now.
+        unsafe { self.ends().push(value) };
+        self.sendx = self.sendx.wrapping_add(1);
+    }
+
+    pub(super) fn next_block(&mut self, capacity: usize) -> usize {
+        self.ends().next_block(capacity)
     }
 }
 
@@ -337,7 +440,7 @@ impl<T> Drop for Ring<T> {
         struct Rest<'a, T>(&'a mut Ring<T>);
         impl<T> Drop for Rest<'_, T> {
             fn drop(&mut self) {
-                if let Some(at) = self.0.first.take() {
+                if let Some(at) = self.0.head.first.take() {
                     drop(Block::<T> { at, _values: PhantomData });
                 }
             }
@@ -348,26 +451,23 @@ impl<T> Drop for Ring<T> {
 
 impl<T> Ring<T> {
     fn drop_values(&mut self) {
-        while self.len > 0 {
-            if Self::UNSIZED {
-                self.len -= 1;
-                // SAFETY: a value of size zero is anywhere that is aligned; `len` counted it.
-                unsafe { ptr::drop_in_place(NonNull::<T>::dangling().as_ptr()) };
-                continue;
-            }
-            let Some(first) = self.first else { break };
-            // SAFETY: as in `pop`; the value is dropped where it lies, after the ring has let go of it, and before its block.
-            unsafe {
-                let value = Block::<T>::slots(first).add(self.start as usize).cast::<T>();
-                let _block = self.advance();
-                ptr::drop_in_place(value);
-            }
+        while self.len() > 0 {
+            let mut ends = self.ends();
+            let stays = ends.head.values(ends.sendx, ends.recvx) > 0;
+            // SAFETY: the ring is not empty.
+            let value = unsafe { ends.head.slot() };
+            ends.head.step();
+            ends.recvx = ends.recvx.wrapping_add(1);
+            let _block = if stays { None } else { ends.leave_first() };
+            self.recvx = self.recvx.wrapping_add(1);
+            // SAFETY: the value is dropped where it lies, after the ring has let go of it, and before its block.
+            unsafe { ptr::drop_in_place(value) };
         }
     }
 }
 
 impl<T> std::fmt::Debug for Ring<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ring").field("len", &self.len).finish_non_exhaustive()
+        f.debug_struct("Ring").field("len", &self.len()).finish_non_exhaustive()
     }
 }

@@ -5,11 +5,12 @@
 //! [`Locked::settle`] is the one function that restores I2 and I3 (I10).
 
 use super::hchan::Hchan;
-use super::ring::Block;
-use super::state::{LastUse, READABLE, State, WRITABLE};
+use super::ring::{Block, Ends};
+use super::shown::{BUSY, OFFERED, WANTED};
+use super::state::{LastUse, State};
 use super::waitq::Sudog;
 use crate::park::{Outcome, Readies, Ready, Wait};
-use crate::primitive::{Guard, Ordering};
+use crate::primitive::Guard;
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::panic::Location;
@@ -92,7 +93,8 @@ pub(super) enum RecvNow {
     Lazy(*const Sudog),
 }
 
-/// One locked section. Two pointers, so that it is passed in registers.
+/// One locked section, which has the channel's lock, and the tail's if the channel is split. Two pointers, so that it is passed in
+/// registers.
 pub(super) struct Locked<'a, T> {
     chan: &'a Hchan<T>,
     state: ManuallyDrop<Guard<'a, State<T>>>,
@@ -134,10 +136,38 @@ impl<'a, T> Locked<'a, T> {
         Self::of(chan, chan.lock.lock_as_task())
     }
 
-    /// The section of somebody who has the lock already.
+    /// The section of somebody who has the channel's lock already. Takes the tail's, too, if that is another.
     #[inline]
     pub(super) fn of(chan: &'a Hchan<T>, guard: Guard<'a, State<T>>) -> Self {
+        if chan.is_split() {
+            chan.tail.door().enter();
+        }
         Self { chan, state: ManuallyDrop::new(guard) }
+    }
+
+    /// The section of somebody who has all locks.
+    ///
+    /// # Safety
+    /// The caller has them, and there is no other section.
+    #[inline]
+    pub(super) unsafe fn held(chan: &'a Hchan<T>) -> Self {
+        // SAFETY: the caller's contract.
+        Self { chan, state: ManuallyDrop::new(unsafe { chan.lock.held() }) }
+    }
+
+    /// Gives the locks back.
+    ///
+    /// # Safety
+    /// Once. The section has published its word, and is not used any more.
+    #[inline(always)]
+    unsafe fn release(this: &mut ManuallyDrop<Self>) {
+        // SAFETY: a section has the locks; the caller's contract.
+        unsafe {
+            if this.chan.is_split() {
+                this.chan.tail.door().leave();
+            }
+            ManuallyDrop::drop(&mut this.state);
+        }
     }
 
     /// Leaves the section: publishes, lets who was `ended` see it, unlocks. Returns the wake-ups that are owed, for who must
@@ -145,7 +175,9 @@ impl<'a, T> Locked<'a, T> {
     #[inline(always)]
     pub(super) fn leave(self, ended: Ended) -> Ready {
         let mut this = ManuallyDrop::new(self);
-        let word = if cfg!(gochan_bug = "word_published_late") { this.summary(this.cap()) } else { this.publish() };
+        if cfg!(not(gochan_bug = "word_published_late")) {
+            this.publish();
+        }
         let mut ready = Ready::NOBODY;
         // SAFETY: published, and still locked.
         unsafe { ended.finish(&mut ready) };
@@ -153,33 +185,33 @@ impl<'a, T> Locked<'a, T> {
             this.publish();
         }
         if this.is_plain() {
-            // SAFETY: unlocked once, here or in `unlock`.
-            unsafe { ManuallyDrop::drop(&mut this.state) };
+            // SAFETY: once, here or in `unlock`.
+            unsafe { Self::release(&mut this) };
             return ready;
         }
-        ready.and(ManuallyDrop::into_inner(this).unlock(word))
+        ready.and(ManuallyDrop::into_inner(this).unlock())
     }
 
-    /// As [`leave`](Self::leave), for a section that has cleared these bits of the word at most, and freed nothing.
+    /// As [`leave`](Self::leave), for a section that has cleared these flags of the word at most, and freed nothing.
     #[inline(always)]
     fn leave_cleared(self, ended: Ended, clear: u64, owed: &mut Ready) {
         #[cold]
         #[inline(never)]
-        fn tell<T>(c: Locked<'_, T>, word: u64, owed: &mut Ready) {
-            let more = c.unlock(word);
+        fn tell<T>(c: Locked<'_, T>, owed: &mut Ready) {
+            let more = c.unlock();
             *owed = owed.take().and(more);
         }
         let mut this = ManuallyDrop::new(self);
-        this.state.busy = this.state.is_busy() && !cfg!(gochan_bug = "quick_past_the_queue");
-        let word = this.state.publish_change(this.chan, this.chan.summary.load(Ordering::Relaxed), 0, clear);
+        let busy = if this.state.is_busy() { BUSY } else { 0 };
+        this.chan.publish_change(&this.state, busy, clear | BUSY);
         // SAFETY: published, and still locked.
         unsafe { ended.finish(owed) };
         if !this.state.watched {
-            // SAFETY: unlocked once, here or in `unlock`.
-            unsafe { ManuallyDrop::drop(&mut this.state) };
+            // SAFETY: once, here or in `unlock`.
+            unsafe { Self::release(&mut this) };
             return;
         }
-        tell(ManuallyDrop::into_inner(this), word, owed);
+        tell(ManuallyDrop::into_inner(this), owed);
     }
 
     /// The last step of a section: hands a value to a receiver. As [`hand_to`](Self::hand_to) and [`leave`](Self::leave).
@@ -190,8 +222,8 @@ impl<'a, T> Locked<'a, T> {
     pub(super) unsafe fn hand_to_and_leave(mut self, sg: *const Sudog, elem: *const T, owed: &mut Ready) {
         // SAFETY: the caller's contract.
         let ended = unsafe { self.hand_to(sg, elem) };
-        let writable = self.state.has_slot(self.chan.cap) | !self.state.recvq.is_empty();
-        self.leave_cleared(ended, if writable { 0 } else { WRITABLE }, owed);
+        let cleared = if self.state.recvq.is_empty() { WANTED } else { 0 };
+        self.leave_cleared(ended, cleared, owed);
     }
 
     /// The last step of a section: takes the value of a sender. As [`take_from`](Self::take_from) and [`leave`](Self::leave).
@@ -202,15 +234,22 @@ impl<'a, T> Locked<'a, T> {
     pub(super) unsafe fn take_from_and_leave(mut self, sg: *const Sudog, room: *mut T, owed: &mut Ready) {
         // SAFETY: the caller's contract.
         let ended = unsafe { self.take_from(sg, room) };
-        let readable = self.state.sendq.has_prompt();
-        self.leave_cleared(ended, if readable { 0 } else { READABLE }, owed);
+        let cleared = self.not_offered();
+        self.leave_cleared(ended, cleared, owed);
+    }
+
+    /// The flag that goes if no sender is queued who has a value.
+    #[inline(always)]
+    fn not_offered(&self) -> u64 {
+        if self.state.sendq.has_prompt() { 0 } else { OFFERED }
     }
 
     /// For a receive: is a value in the buffer, from which nothing has come back, and a sender queued who is sure to get its slot?
     #[inline(always)]
     pub(super) fn can_exchange(&self) -> bool {
-        let full = self.state.buf.len() > 0 && self.state.buf.len() + (self.state.reserved as usize) == self.chan.cap;
-        full && self.state.returned.is_empty()
+        self.chan.buffered() > 0
+            && !self.chan.has_slot()
+            && self.state.returned.is_empty()
             && !self.state.closed
             && self.state.sendq.first_is_sure()
             && !cfg!(gochan_bug = "slot_not_refilled")
@@ -230,7 +269,8 @@ impl<'a, T> Locked<'a, T> {
             self.admit(sg)
         };
         if self.state.litter.is_empty() {
-            self.leave_cleared(ended, 0, owed);
+            let cleared = self.not_offered();
+            self.leave_cleared(ended, cleared, owed);
         } else {
             *owed = self.leave(ended);
         }
@@ -245,7 +285,7 @@ impl<'a, T> Locked<'a, T> {
     pub(super) unsafe fn queue_sender_and_leave(mut self, sg: *const Sudog, owed: &mut Ready) -> bool {
         // SAFETY: the caller's contract.
         unsafe { self.queue_sender(sg) };
-        self.leave_to_park(READABLE, WRITABLE, owed)
+        self.leave_to_park(OFFERED, WANTED, owed)
     }
 
     /// The last step of a section: queues a receiver. False as for
@@ -257,28 +297,28 @@ impl<'a, T> Locked<'a, T> {
     pub(super) unsafe fn queue_receiver_and_leave(mut self, sg: *const Sudog, owed: &mut Ready) -> bool {
         // SAFETY: the caller's contract.
         unsafe { self.queue_receiver(sg) };
-        self.leave_to_park(WRITABLE, READABLE, owed)
+        self.leave_to_park(WANTED, OFFERED, owed)
     }
 
-    /// As [`leave_cleared`](Self::leave_cleared), for who parks next, and fires; bits may be set as well. What is rare is out of line: a wake-up that
-    /// is not there had better not be carried about, on a stack that is about to be left.
+    /// As [`leave_cleared`](Self::leave_cleared), for who has queued, parks next, and fires; a flag is set as well. (The other may be
+    /// left of arms that have lost elsewhere, and were passed over in this section.) What is rare is out of
+    /// line: a wake-up that is not there had better not be carried about, on a stack that is about to be left.
     #[inline(always)]
     fn leave_to_park(self, set: u64, clear: u64, owed: &mut Ready) -> bool {
         #[cold]
         #[inline(never)]
-        fn tell<T>(c: Locked<'_, T>, word: u64, owed: &mut Ready) -> bool {
-            *owed = c.unlock(word).try_fire();
+        fn tell<T>(c: Locked<'_, T>, owed: &mut Ready) -> bool {
+            *owed = c.unlock().try_fire();
             owed.is_nobody()
         }
         let mut this = ManuallyDrop::new(self);
-        this.state.busy = !cfg!(gochan_bug = "quick_past_the_queue");
-        let word = this.state.publish_change(this.chan, this.chan.summary.load(Ordering::Relaxed), set, clear);
+        this.chan.publish_change(&this.state, set | BUSY, clear);
         if !this.state.watched {
-            // SAFETY: unlocked once, here or in `unlock`.
-            unsafe { ManuallyDrop::drop(&mut this.state) };
+            // SAFETY: once, here or in `unlock`.
+            unsafe { Self::release(&mut this) };
             return true;
         }
-        tell(ManuallyDrop::into_inner(this), word, owed)
+        tell(ManuallyDrop::into_inner(this), owed)
     }
 
     /// As [`leave`](Self::leave), for many, whom it wakes. Should a waker panic, the others are woken all the same; firing
@@ -287,8 +327,8 @@ impl<'a, T> Locked<'a, T> {
         if batch.len <= 1 {
             return self.leave(batch.ended[0]).try_fire();
         }
-        let mut this = ManuallyDrop::new(self);
-        let word = this.publish();
+        let this = ManuallyDrop::new(self);
+        this.publish();
         let mut readies = Readies::new();
         for ended in &batch.ended[..batch.len] {
             let mut ready = Ready::NOBODY;
@@ -296,7 +336,7 @@ impl<'a, T> Locked<'a, T> {
             unsafe { ended.finish(&mut ready) };
             readies.push(ready);
         }
-        let watching = ManuallyDrop::into_inner(this).unlock(word);
+        let watching = ManuallyDrop::into_inner(this).unlock();
         readies.try_fire().or(watching.try_fire())
     }
 
@@ -304,15 +344,22 @@ impl<'a, T> Locked<'a, T> {
     pub(super) fn leave_quietly(self) {
         let mut this = ManuallyDrop::new(self);
         this.publish();
-        // SAFETY: unlocked once, here; nothing was left to be freed by a section of this kind.
-        unsafe { ManuallyDrop::drop(&mut this.state) };
+        // SAFETY: once, here; nothing was left to be freed by a section of this kind.
+        unsafe { Self::release(&mut this) };
+    }
+
+    /// Leaves a section in which nothing was done but to look for it.
+    pub(super) fn leave_unchanged(self) {
+        let mut this = ManuallyDrop::new(self);
+        this.chan.publish_news(&this.state);
+        // SAFETY: once, here; nothing was left to be freed by a section of this kind.
+        unsafe { Self::release(&mut this) };
     }
 
     /// Publishes the summary word (I11).
     #[inline]
-    fn publish(&mut self) -> u64 {
-        self.state.busy = self.state.is_busy() && !cfg!(gochan_bug = "quick_past_the_queue");
-        self.state.publish(self.chan)
+    fn publish(&self) {
+        self.chan.publish(&self.state);
     }
 
     /// Is unlocking all there is to do?
@@ -321,20 +368,21 @@ impl<'a, T> Locked<'a, T> {
         !self.state.watched && self.state.litter.is_empty()
     }
 
-    /// Unlocks after `word` was published, and frees what is no longer needed; returns the wake-ups of those who watch for
-    /// what the word says, as many per section as can be woken behind it.
+    /// Unlocks after the word was published, and frees what is no longer needed; returns the wake-ups of those who watch for
+    /// what there is, as many per section as can be woken behind it.
     #[cold]
     #[inline(never)]
-    fn unlock(self, mut word: u64) -> Ready {
+    fn unlock(self) -> Ready {
         let mut this = ManuallyDrop::new(self);
         let litter = this.state.litter.take();
         let mut all = Ready::NOBODY;
         loop {
+            let told = this.chan.shown().flags(this.cap());
             let mut readies = Readies::new();
             for sg in this.state.watchers().iter() {
                 // SAFETY: a linked sudog is alive, and the iterator has moved past it. Published, and still locked.
                 unsafe {
-                    if u64::from((*sg).interest) & word != 0 && !readies.is_full() {
+                    if u64::from((*sg).interest) & told != 0 && !readies.is_full() {
                         this.state.unlink_watcher(sg);
                         if Wait::claim((*sg).wait()) {
                             let mut ready = Ready::NOBODY;
@@ -346,20 +394,54 @@ impl<'a, T> Locked<'a, T> {
             }
             let more = readies.is_full();
             this.publish();
-            // SAFETY: the guard is taken anew if there is another round; in the last one it is dropped here.
-            unsafe { ManuallyDrop::drop(&mut this.state) };
+            // SAFETY: once per round; there is a new section if there is another one.
+            unsafe { Self::release(&mut this) };
             all = all.and(readies.into_ready());
             if !more {
                 drop(litter);
                 return all;
             }
-            this.state = ManuallyDrop::new(this.chan.lock.lock());
-            word = this.state.summary(this.chan.cap);
+            this = ManuallyDrop::new(Self::enter(this.chan));
         }
     }
 
     pub(super) fn cap(&self) -> usize {
         self.chan.cap
+    }
+
+    /// Both ends of the buffer.
+    #[inline]
+    pub(super) fn ends(&mut self) -> Ends<'_, T> {
+        // SAFETY: a section has the tail's lock, or that under which the tail is.
+        let tail = unsafe { &mut *self.chan.tail.value() };
+        self.chan.ends(tail, &mut self.state.head)
+    }
+
+    /// The number of buffered values.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.chan.buffered()
+    }
+
+    #[inline]
+    pub(super) fn has_slot(&self) -> bool {
+        self.chan.has_slot()
+    }
+
+    #[inline]
+    pub(super) fn has_value(&self) -> bool {
+        (self.len() > 0) | !self.state.returned.is_empty()
+    }
+
+    /// Puts a value last.
+    ///
+    /// # Safety
+    /// There is room, also in a block; `elem` is a value that the caller gives away.
+    #[inline]
+    pub(super) unsafe fn push(&mut self, elem: *const T) {
+        // SAFETY: the caller's contract.
+        unsafe { self.ends().push(elem) };
+        self.chan.count_push();
     }
 
     pub(super) fn chan(&self) -> &'a Hchan<T> {
@@ -379,7 +461,7 @@ impl<'a, T> Locked<'a, T> {
             // SAFETY: dequeued, so claimed and unlinked.
             return SendNow::Sent(unsafe { self.hand_to(sg, elem) });
         }
-        if !self.state.has_slot(self.chan.cap) {
+        if !self.has_slot() {
             return SendNow::Full;
         }
         if !self.state.sendq.is_empty() {
@@ -389,7 +471,7 @@ impl<'a, T> Locked<'a, T> {
             return SendNow::NoBlock(cap);
         }
         // SAFETY: there is room now.
-        unsafe { self.state.buf.push(elem) };
+        unsafe { self.push(elem) };
         SendNow::Sent(Ended::NOBODY)
     }
 
@@ -400,7 +482,7 @@ impl<'a, T> Locked<'a, T> {
     /// `room` may be written.
     #[inline(always)]
     pub(super) unsafe fn recv_now(&mut self, room: *mut T, nonblocking: bool) -> RecvNow {
-        if self.state.has_value() {
+        if self.has_value() {
             // SAFETY: there is a value.
             let number = unsafe { self.take_value(room) };
             // A slot may be free now: a parked sender's value takes it.
@@ -430,7 +512,7 @@ impl<'a, T> Locked<'a, T> {
     /// For a receive: if nothing is in hand and the first sender has a value and waits nowhere else, that one, claimed.
     #[inline(always)]
     pub(super) fn dequeue_sure_sender(&mut self) -> Option<*const Sudog> {
-        if self.state.has_value() || self.state.closed || !self.state.sendq.first_is_sure() {
+        if self.has_value() || self.state.closed || !self.state.sendq.first_is_sure() {
             return None;
         }
         self.state.sendq.dequeue()
@@ -439,7 +521,7 @@ impl<'a, T> Locked<'a, T> {
     /// Is there nothing that a send could do but wait?
     #[inline]
     pub(super) fn send_must_wait(&self) -> bool {
-        !self.closed & self.recvq.is_empty() & !self.has_slot(self.chan.cap)
+        !self.closed & self.recvq.is_empty() & !self.has_slot()
     }
 
     /// Is there nothing that a receive could do but wait?
@@ -492,9 +574,7 @@ impl<'a, T> Locked<'a, T> {
             return unsafe { self.take_returned(room) };
         }
         // SAFETY: the caller's contract; nothing has come back, so the value is in the buffer.
-        if let Some(block) = unsafe { self.state.buf.pop(room) } {
-            self.state.litter.add_block(block);
-        }
+        unsafe { self.pop_oldest(room) };
         self.next_number()
     }
 
@@ -515,17 +595,19 @@ impl<'a, T> Locked<'a, T> {
         // SAFETY: as in `hand_to`.
         unsafe {
             if (*sg).is_lazy() {
-                self.state.reserved += 1;
+                self.chan.reserve(1);
                 return Ended::new(sg, Outcome::Reserved);
             }
-            if !self.state.buf.has_room() {
+            let cap = self.chan.cap;
+            let mut ends = self.ends();
+            if !ends.has_room() {
                 // The one allocation under the lock: a bounded buffer of several blocks whose last is full while its
                 // first has just given a slot. It happens once per block, and only when a sender is parked.
-                let block = Block::new(self.state.buf.next_block(self.chan.cap));
-                self.state.buf.install(block);
+                let block = Block::new(ends.next_block(cap));
+                ends.install(block);
             }
-            let state = &mut *self.state;
-            Sudog::with_slot(sg, |slot| state.buf.push(slot));
+            Sudog::with_slot(sg, |slot| ends.push(slot));
+            self.chan.count_push();
             Ended::new(sg, Outcome::Completed)
         }
     }
@@ -533,10 +615,12 @@ impl<'a, T> Locked<'a, T> {
     /// Room for one more value: `Err` says how large a block the caller must allocate outside the lock and bring along.
     #[inline]
     pub(super) fn make_room(&mut self, spare: &mut Option<Block<T>>) -> Result<(), usize> {
-        if !self.state.buf.has_room() {
+        let cap = self.chan.cap;
+        let mut ends = self.ends();
+        if !ends.has_room() {
             match spare.take() {
-                Some(block) => self.state.buf.install(block),
-                None => return Err(self.state.buf.next_block(self.chan.cap)),
+                Some(block) => ends.install(block),
+                None => return Err(ends.next_block(cap)),
             }
         }
         Ok(())
@@ -548,14 +632,16 @@ impl<'a, T> Locked<'a, T> {
     /// The buffer is not empty, and `room` may be written.
     pub(super) unsafe fn pop_oldest(&mut self, room: *mut T) {
         // SAFETY: the caller's contract.
-        if let Some(block) = unsafe { self.state.buf.pop(room) } {
+        let block = unsafe { self.ends().pop(room) };
+        self.chan.count_pop();
+        if let Some(block) = block {
             self.state.litter.add_block(block);
         }
     }
 
     /// A receive has freed one slot: the first parked sender gets it.
     pub(super) fn refill(&mut self) -> Ended {
-        if self.state.closed || !self.state.has_slot(self.chan.cap) {
+        if self.state.closed || !self.has_slot() {
             return Ended::NOBODY;
         }
         match self.state.sendq.dequeue() {
@@ -680,11 +766,11 @@ impl<'a, T> Locked<'a, T> {
             }
             // After close no sender redeems a pair, so paired receivers are ended like queued ones, before them.
             let paired = if self.state.closed { self.state.pairs.pop() } else { None };
-            let queued = !self.state.recvq.is_empty() && (self.state.has_value() || self.state.closed);
+            let queued = !self.state.recvq.is_empty() && (self.has_value() || self.state.closed);
             if let Some(sg) = paired.or_else(|| if queued { self.state.recvq.dequeue() } else { None }) {
                 // SAFETY: dequeued, so claimed and unlinked; or claimed when it was paired.
                 batch.push(unsafe {
-                    if self.state.has_value() {
+                    if self.has_value() {
                         let number = Sudog::with_slot(sg, |slot| self.take_value(slot));
                         (*sg).number.set(number);
                         Ended::new(sg, Outcome::Completed)
@@ -706,7 +792,7 @@ impl<'a, T> Locked<'a, T> {
             if self.match_waiters(batch) {
                 continue;
             }
-            if !self.state.has_slot(self.chan.cap) {
+            if !self.has_slot() {
                 return false;
             }
             batch.push(self.refill());

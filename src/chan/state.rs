@@ -1,58 +1,41 @@
-//! What a channel's lock protects, and the summary word that says from outside what there is.
+//! What a channel's lock protects, and what is done to the words under it.
 //!
-//! The invariants are those of `hchan.rs`. The word is written under the lock, at the end of a section, by the functions here (I11).
-//! The quick sections are here too: a value that only goes into the buffer, or comes out of it, while nobody waits.
+//! The invariants are those of `hchan.rs`. The word is published at the end of a section, by the functions here (I11), but for what quick sections do
+//! to it (`quick.rs`).
 
 use super::hchan::Hchan;
 use super::litter::Litter;
 use super::returned::Returned;
-use super::ring::Ring;
+use super::ring::{Ends, Head, Tail};
+use super::shown::{BUSY, CLOSED, FLAGS, OFFERED, OPAQUE, RESERVED, SENDX_SHIFT, VERSION_SHIFT, WANTED, most, sendx};
 use super::waitq::{Pairs, Receivers, Senders, Sudog, WaitQ, Watchers};
 use crate::park::Who;
 use crate::primitive::Ordering;
 use std::panic::Location;
 
-// The summary word: flags, the number of buffered values, and a version that tells one word from all others as long as
-// fewer than 2^32 sections lie between them.
-pub(super) const CLOSED: u64 = 1;
-/// A receive would find something: a value in hand, or a sender to claim.
-pub(super) const READABLE: u64 = 1 << 1;
-/// A send would find something: a free slot, or a receiver to claim.
-pub(super) const WRITABLE: u64 = 1 << 2;
-pub(super) const LEN_SHIFT: u32 = 3;
-/// So many values, or more.
-pub(super) const LEN_MAX: u64 = (1 << (VERSION_SHIFT - LEN_SHIFT)) - 1;
-/// As long as there are no more values than this, the word counts them.
-const COUNTED: usize = LEN_MAX as usize - 1;
-const VERSION_SHIFT: u32 = 32;
-const VERSIONLESS: u64 = (1 << VERSION_SHIFT) - 1;
-
-/// What the lock protects. With what comes before it (see [`Hchan`]), in the order of cache lines, if a channel lies as allocators mostly
-/// put it: who only puts a value into the buffer, or takes one out, touches two; who waits or meets somebody who does touches three.
+/// What the channel's lock protects. Sections that are not quick write the queues and what comes with them; so whoever has this lock
+/// may read them, whether or not he has the tail's.
 #[repr(C)]
 pub(super) struct State<T> {
-    pub(super) closed: bool,
-    /// Somebody is queued, or values have come back: the quick paths are not for this. Kept by sections as they end,
-    /// since nothing else changes it.
-    pub(super) busy: bool,
-    /// Is somebody among the watchers? Every section asks, and their queue lies further back.
-    pub(super) watched: bool,
-    /// Slots granted to senders whose value does not exist yet; each of them lives, so this cannot overflow.
-    pub(super) reserved: u32,
-    pub(super) buf: Ring<T>,
-    pub(super) recvq: WaitQ<Receivers>,
-    /// Values that came back.
-    pub(super) returned: Returned<T>,
-    pub(super) sendq: WaitQ<Senders>,
-    /// Counts hand-offs to receives, which orders `returned`; those who queue; and pairs. What came later has the larger number.
-    pub(super) numbers: u64,
-    /// The last of those who had to wait, or met somebody who did.
-    pub(super) last_send: Option<LastUse>,
-    pub(super) last_receive: Option<LastUse>,
-    watchers: WaitQ<Watchers>,
+    pub(super) litter: Litter<T>,
     /// Receivers that were claimed by a sender without a value; each knows its ticket.
     pub(super) pairs: WaitQ<Pairs>,
-    pub(super) litter: Litter<T>,
+    watchers: WaitQ<Watchers>,
+    /// The last of those who had to wait, or met somebody who did.
+    pub(super) last_receive: Option<LastUse>,
+    pub(super) last_send: Option<LastUse>,
+    /// Counts hand-offs to receives, which orders `returned`; those who queue; and pairs. What came later has the larger number.
+    pub(super) numbers: u64,
+    pub(super) sendq: WaitQ<Senders>,
+    /// Values that came back.
+    pub(super) returned: Returned<T>,
+    pub(super) recvq: WaitQ<Receivers>,
+    pub(super) closed: bool,
+    /// Is somebody among the watchers? Every section asks, and their queue lies further off.
+    pub(super) watched: bool,
+    /// Is the tail under this lock?
+    pub(super) joint: bool,
+    pub(super) head: Head<T>,
 }
 
 /// Who used a channel, and where.
@@ -75,13 +58,12 @@ unsafe impl<T: Send> Send for State<T> {}
 
 impl<T> State<T> {
     #[inline]
-    pub(super) fn new() -> Self {
+    pub(super) fn new(joint: bool) -> Self {
         Self {
             closed: false,
-            busy: false,
             watched: false,
-            reserved: 0,
-            buf: Ring::new(),
+            joint,
+            head: Head::new(),
             recvq: WaitQ::new(),
             returned: Returned::new(),
             sendq: WaitQ::new(),
@@ -94,21 +76,6 @@ impl<T> State<T> {
         }
     }
 
-    /// The [`summary`](Self::summary) of a new one.
-    pub(super) fn first_summary(cap: usize) -> u64 {
-        if cap > 0 { WRITABLE } else { 0 }
-    }
-
-    #[inline]
-    pub(super) fn has_slot(&self, cap: usize) -> bool {
-        self.buf.len() + (self.reserved as usize) < cap
-    }
-
-    #[inline]
-    pub(super) fn has_value(&self) -> bool {
-        (self.buf.len() > 0) | !self.returned.is_empty()
-    }
-
     /// Without branches, as the summary: what they would be taken by changes from one section to the next.
     #[inline]
     pub(super) fn is_busy(&self) -> bool {
@@ -119,42 +86,6 @@ impl<T> State<T> {
     /// Does nobody wait, for anything, and has nothing come back? Then there is nothing to settle.
     pub(super) fn is_calm(&self) -> bool {
         !self.is_busy() && self.pairs.is_empty()
-    }
-
-    /// chansend where nobody waits and there is room: a section of its own, small enough to be inlined.
-    ///
-    /// # Safety
-    /// `elem` is a value that the caller gives away if this returns true.
-    #[inline]
-    pub(super) unsafe fn push_quickly(&mut self, chan: &Hchan<T>, elem: *const T) -> bool {
-        let word = chan.summary.load(Ordering::Relaxed);
-        // Writable, and nobody is queued: so it is open, and there is a slot.
-        if self.busy || word & WRITABLE == 0 || !self.buf.has_room() || self.buf.has_more_than(COUNTED - 1) {
-            return false;
-        }
-        // SAFETY: there is room.
-        unsafe { self.buf.push(elem) };
-        let full = if self.has_slot(chan.cap) { 0 } else { WRITABLE };
-        self.publish_change(chan, word + (1 << LEN_SHIFT), READABLE, full);
-        true
-    }
-
-    /// chanrecv where nobody waits and there is a value, and no block that would have to be freed behind the section.
-    ///
-    /// # Safety
-    /// `room` may be written. If this returns true, it holds a value.
-    #[inline]
-    pub(super) unsafe fn pop_quickly(&mut self, chan: &Hchan<T>, room: *mut T) -> bool {
-        let word = chan.summary.load(Ordering::Relaxed);
-        // Readable, and nobody is queued, and nothing has come back: so there is a value in the buffer.
-        // SAFETY: the room is the caller's. The value is his for good, so this is no hand-off to be counted.
-        if self.busy || word & READABLE == 0 || !unsafe { self.buf.pop_within(COUNTED, room) } {
-            return false;
-        }
-        let open = if word & CLOSED == 0 { WRITABLE } else { 0 };
-        let empty = if self.buf.len() > 0 { 0 } else { READABLE };
-        self.publish_change(chan, word - (1 << LEN_SHIFT), open, empty);
-        true
     }
 
     /// One that is larger than all before.
@@ -188,82 +119,112 @@ impl<T> State<T> {
         self.watched = !self.watchers.is_empty();
         was_linked
     }
+}
+
+/// The buffer and the words, for who has both locks.
+impl<T> Hchan<T> {
+    #[inline]
+    pub(super) fn ends<'a>(&self, tail: &'a mut Tail<T>, head: &'a mut Head<T>) -> Ends<'a, T> {
+        let (word, recvx) = (self.summary.load(Ordering::Relaxed), self.recvx.load(Ordering::Relaxed));
+        Ends { tail, head, sendx: sendx(word), recvx }
+    }
+
+    /// The number of buffered values. Not for who has the channel's lock alone, beside whom values come.
+    #[inline]
+    pub(super) fn buffered(&self) -> usize {
+        sendx(self.summary.load(Ordering::Relaxed)).wrapping_sub(self.recvx.load(Ordering::Relaxed)) as usize
+    }
+
+    #[inline]
+    pub(super) fn has_slot(&self) -> bool {
+        self.cap > 0 && self.buffered() + (self.reserved.load(Ordering::Relaxed) as usize) < most(self.cap)
+    }
+
+    /// Slots are reserved, by who has the tail.
+    #[inline]
+    pub(super) fn reserve(&self, many: u32) {
+        // Only who has the tail changes it. It cannot overflow: each is somebody's who lives.
+        self.reserved.store(self.reserved.load(Ordering::Relaxed) + many, Ordering::Relaxed);
+    }
+
+    /// One will be given up; the section goes on.
+    #[inline]
+    pub(super) fn unreserve(&self) {
+        // As in `count_pop`: that the slot is free is not all.
+        self.summary.store(self.summary.load(Ordering::Relaxed) | OPAQUE, Ordering::Release);
+        self.reserved.store(self.reserved.load(Ordering::Relaxed) - 1, Ordering::Release);
+    }
+
+    /// One more value is in the buffer; the section goes on, and may take another one out.
+    #[inline]
+    pub(super) fn count_push(&self) {
+        let word = self.summary.load(Ordering::Relaxed);
+        // As in `count_quick_push`.
+        self.summary.store(word.wrapping_add(1 << SENDX_SHIFT) | OPAQUE, Ordering::Release);
+    }
+
+    /// One value less will be in the buffer; the section goes on.
+    #[inline]
+    pub(super) fn count_pop(&self) {
+        let word = self.summary.load(Ordering::Relaxed);
+        // Release of `recvx`: who sees it sees that it is not all.
+        if cfg!(not(gochan_bug = "half_a_section_shown")) {
+            self.summary.store(word | OPAQUE, Ordering::Relaxed);
+        }
+        self.recvx.store(self.recvx.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
+    }
+
+    /// No value is in the buffer any more.
+    pub(super) fn count_all(&self) {
+        let word = self.summary.load(Ordering::Relaxed);
+        // As in `count_pop`.
+        self.summary.store(word | OPAQUE, Ordering::Relaxed);
+        self.recvx.store(sendx(word), Ordering::Release);
+    }
+
+    /// The flags of the summary word.
+    #[inline]
+    fn summary(&self, state: &State<T>) -> u64 {
+        let flag = |is_set: bool, flag: u64| u64::from(is_set) * flag;
+        let offered = !state.returned.is_empty() | (!state.closed & state.sendq.has_prompt());
+        flag(state.closed, CLOSED)
+            | flag(offered, OFFERED)
+            | flag(!state.closed & !state.recvq.is_empty(), WANTED)
+            | flag(self.reserved.load(Ordering::Relaxed) > 0, RESERVED)
+            | flag(state.is_busy(), BUSY)
+    }
 
     /// Publishes the summary word (I11).
     #[inline]
-    pub(super) fn publish(&self, chan: &Hchan<T>) -> u64 {
-        let word = self.summary(chan.cap);
-        self.publish_word(chan, word);
-        word
+    pub(super) fn publish(&self, state: &State<T>) {
+        let is_new = !cfg!(gochan_bug = "version_stays_for_returned_values") || state.returned.is_empty();
+        let step = u64::from(is_new) << VERSION_SHIFT;
+        let word = self.summary.load(Ordering::Relaxed).wrapping_add(step) & !FLAGS | self.summary(state);
+        self.publish_word(state, word);
+    }
+
+    /// Publishes the word that was the last one, but for these flags.
+    #[inline]
+    pub(super) fn publish_change(&self, state: &State<T>, set: u64, clear: u64) {
+        let word = self.summary.load(Ordering::Relaxed).wrapping_add(1 << VERSION_SHIFT) & !(clear | OPAQUE) | set;
+        debug_assert_eq!(word & FLAGS, self.summary(state), "a word that does not say what there is");
+        self.publish_word(state, word);
     }
 
     #[inline]
-    pub(super) fn publish_word(&self, chan: &Hchan<T>, word: u64) {
-        // Only who has the lock writes the word.
-        let step = u64::from(!cfg!(gochan_bug = "version_stays_for_returned_values") || self.returned.is_empty());
-        let version = (chan.summary.load(Ordering::Relaxed) >> VERSION_SHIFT).wrapping_add(step) << VERSION_SHIFT;
+    fn publish_word(&self, state: &State<T>, word: u64) {
+        if self.cap > 0 {
+            self.limit_quick_sections(state, word);
+        }
         // Release: who reads the word has seen what happened before it was published, close above all.
-        chan.summary.store(version | word, Ordering::Release);
-    }
-
-    /// Publishes the word that was the last one, or counts a value more or less, but for these bits.
-    #[inline]
-    pub(super) fn publish_change(&self, chan: &Hchan<T>, word: u64, set: u64, clear: u64) -> u64 {
-        let word = word.wrapping_add(1 << VERSION_SHIFT) & !clear | set;
-        debug_assert_eq!(word & VERSIONLESS, self.summary(chan.cap), "a word that does not say what there is");
-        // As in `publish_word`.
-        chan.summary.store(word, Ordering::Release);
-        word
+        self.summary.store(word, Ordering::Release);
     }
 
     /// Publishes the word if there is anything new in it: after a section that has found nothing to do, but may have taken
     /// arms that lost elsewhere off their queues.
-    pub(super) fn publish_news(&mut self, chan: &Hchan<T>) {
-        self.busy = self.is_busy();
-        let (word, old) = (self.summary(chan.cap), chan.summary.load(Ordering::Relaxed));
-        if word != old & VERSIONLESS {
-            self.publish(chan);
+    pub(super) fn publish_news(&self, state: &State<T>) {
+        if self.summary.load(Ordering::Relaxed) & FLAGS != self.summary(state) {
+            self.publish(state);
         }
-    }
-
-    /// A sender without a value gets a slot where nobody waits and there is room: a section of its own.
-    #[inline]
-    pub(super) fn reserve_quickly(&mut self, chan: &Hchan<T>) -> bool {
-        let word = chan.summary.load(Ordering::Relaxed);
-        // As in `push_quickly`.
-        if self.busy || word & WRITABLE == 0 {
-            return false;
-        }
-        self.reserved += 1;
-        let full = if self.has_slot(chan.cap) { 0 } else { WRITABLE };
-        self.publish_change(chan, word, 0, full);
-        true
-    }
-
-    /// A slot that was reserved is filled where nobody waits and there is room.
-    ///
-    /// # Safety
-    /// `elem` is a value that the caller gives away if this returns true.
-    #[inline]
-    pub(super) unsafe fn fill_quickly(&mut self, chan: &Hchan<T>, elem: *const T) -> bool {
-        let word = chan.summary.load(Ordering::Relaxed);
-        if self.busy || word & CLOSED != 0 || !self.buf.has_room() || self.buf.has_more_than(COUNTED - 1) {
-            return false;
-        }
-        self.reserved -= 1;
-        // SAFETY: there is room.
-        unsafe { self.buf.push(elem) };
-        // The slot was taken before, so there are as many free ones as there were.
-        self.publish_change(chan, word + (1 << LEN_SHIFT), READABLE, 0);
-        true
-    }
-
-    #[inline]
-    pub(super) fn summary(&self, cap: usize) -> u64 {
-        let readable = self.has_value() | (!self.closed & self.sendq.has_prompt());
-        let writable = !self.closed & (self.has_slot(cap) | !self.recvq.is_empty());
-        let flag = |is_set: bool, flag: u64| u64::from(is_set) * flag;
-        let flags = flag(readable, READABLE) | flag(writable, WRITABLE) | flag(self.closed, CLOSED);
-        (self.buf.len() as u64).min(LEN_MAX) << LEN_SHIFT | flags
     }
 }

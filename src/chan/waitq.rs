@@ -48,7 +48,7 @@ pub(crate) struct Sudog {
     pub(crate) number: Cell<u64>,
     // Read as one word with the two that follow, which stalls if one of them has just been written: as `list` has.
     arm: u16,
-    /// What a watcher watches for: bits of the channel's summary word.
+    /// What a watcher watches for: flags of `shown.rs`.
     pub(crate) interest: u8,
     /// A receiver that does not want to wait for more than the sender it was paired with.
     pub(crate) nonblocking: bool,

@@ -6,7 +6,7 @@
 //! channel: where they have paid, there are more; where they have not (an idle worker), next to none.
 
 use super::{Done, Wait, Waiter, Who};
-use crate::primitive::{AtomicU16, Ordering, is_over, pause, thread, time_left};
+use crate::primitive::{AtomicU8, AtomicU16, Ordering, is_over, pause, thread, time_left};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -26,10 +26,13 @@ const FEWEST: u16 = 3;
 /// Looks ahead, the first after so many pauses, each further one after twice as many: 2 us in all.
 const LOOKS_AHEAD: u32 = 3;
 const SHORTEST_LOOK: u32 = 4;
+/// They are doubled so often at most where a buffer has room for so many values: there a value takes some 10 ns as long as nobody
+/// looks, and a smaller one would be full before.
+const LONGER: [(usize, u8); 2] = [(64, 2), (16, 1)];
 /// One that helps counts two, since it spares two threads a sleep, and one that does not takes one off. With less than this there
 /// is one look only, and more than so much is not remembered.
-const ENOUGH_HELP: u16 = 8;
-const MOST_HELP: u16 = 64;
+const ENOUGH_HELP: u8 = 8;
+const MOST_HELP: u8 = 64;
 
 /// How often to look before sleeping, learnt per channel: where pauses pay, where yields do, or that neither does. Hints
 /// only: lost updates do no harm.
@@ -39,7 +42,10 @@ pub(crate) struct Spin {
     /// Beyond the most: so many waits without any are to come.
     yields: AtomicU16,
     /// How often looking ahead has helped, less how often it has not.
-    helped: AtomicU16,
+    helped: AtomicU8,
+    /// How often looks are doubled: once more for each that has found several values or slots, not at all once one has found a
+    /// single one, for which somebody may have waited.
+    longer: AtomicU8,
 }
 
 impl Spin {
@@ -47,29 +53,36 @@ impl Spin {
         Self {
             pauses: AtomicU16::new(MOST_PAUSES / 2),
             yields: AtomicU16::new(MOST_YIELDS / 4),
-            helped: AtomicU16::new(ENOUGH_HELP),
+            helped: AtomicU8::new(ENOUGH_HELP),
+            longer: AtomicU8::new(0),
         }
     }
 
     /// Never look: there is nobody who could end the wait.
     pub(crate) fn none() -> Self {
-        Self { pauses: AtomicU16::new(0), yields: AtomicU16::new(0), helped: AtomicU16::new(0) }
+        let [pauses, yields] = [0; 2].map(AtomicU16::new);
+        let [helped, longer] = [0; 2].map(AtomicU8::new);
+        Self { pauses, yields, helped, longer }
     }
 
-    /// A thread has found a buffer empty, or full, and looks a little later whether that `is_over`, before it queues. Who fills
-    /// the buffer, or empties it, has gone on meanwhile: so there are many values or slots at once, nobody is woken up for them,
+    /// A thread has found a buffer of this capacity empty, or full, and looks a little later how many values or slots `are_there`, before it
+    /// queues. True if there are any. Who fills the buffer, or empties it, has gone on meanwhile: so there are many values or slots at once, nobody is woken up for them,
     /// and the channel's cache lines have come over once for all of them.
     #[cold]
     #[inline(never)]
-    pub(crate) fn look_ahead(&self, is_over: impl Fn() -> bool) -> bool {
+    pub(crate) fn look_ahead(&self, capacity: usize, are_there: impl Fn() -> usize) -> bool {
         // Goroutines, and tasks, make room for whom they wait for.
         if cfg!(any(gochan_loom, gochan_shuttle)) || !several_cores() || super::in_goroutine() {
             return false;
         }
         let helped = self.helped.load(Ordering::Relaxed);
+        let longest = LONGER.iter().find(|(values, _)| capacity >= *values).map_or(0, |(_, times)| *times);
+        let longer = self.longer.load(Ordering::Relaxed).min(longest);
         for look in 0..if helped < ENOUGH_HELP { 1 } else { LOOKS_AHEAD } {
-            (0..SHORTEST_LOOK << look).for_each(|_| pause());
-            if is_over() {
+            (0..SHORTEST_LOOK << (look + u32::from(longer))).for_each(|_| pause());
+            let many = are_there();
+            if many > 0 {
+                self.longer.store(if many > 1 { longest.min(longer + 1) } else { 0 }, Ordering::Relaxed);
                 self.helped.store((helped + 2).min(MOST_HELP), Ordering::Relaxed);
                 return true;
             }
@@ -193,7 +206,7 @@ mod tests {
     /// How often it looks, if what it looks for is there from this look on.
     fn looks(spin: &Spin, there_from: u32) -> u32 {
         let looks = std::cell::Cell::new(0);
-        spin.look_ahead(|| looks.replace(looks.get() + 1) + 1 >= there_from);
+        spin.look_ahead(4, || usize::from(looks.replace(looks.get() + 1) + 1 >= there_from));
         looks.get()
     }
 

@@ -65,11 +65,16 @@ const YIELDS: u32 = if cfg!(any(gochan_loom, gochan_shuttle)) { 1 } else { 10 };
 /// Sleeps double from a microsecond up to this.
 const LONGEST_SLEEP: Duration = Duration::from_micros(50);
 
-/// The word comes first: what is touched under it first lies beside it.
+/// The word comes last: what is touched under it first lies beside it, at the value's end.
 #[repr(C)]
 pub(crate) struct Lock<T> {
-    bias: Bias,
     value: UnsafeCell<T>,
+    door: Door,
+}
+
+/// A lock, whatever is behind it. Whoever has gone in comes out where he went in, on the same thread.
+pub(crate) struct Door {
+    bias: Bias,
 }
 
 // SAFETY: the lock hands out one guard at a time, so sharing it moves `T` between threads and never shares it.
@@ -84,102 +89,10 @@ pub(crate) struct Guard<'a, T> {
     _not_send: std::marker::PhantomData<*const ()>,
 }
 
-impl<T> Lock<T> {
-    #[cfg(not(gochan_loom))]
-    pub(crate) const fn new(value: T) -> Self {
-        Self { bias: Bias::none(), value: UnsafeCell::new(value) }
-    }
-
-    #[cfg(gochan_loom)]
-    pub(crate) fn new(value: T) -> Self {
-        Self { bias: Bias::none(), value: UnsafeCell::new(value) }
-    }
-
-    /// One that is worth an owner: a channel's, that may be used by a single thread, and often.
-    pub(crate) fn with_owner(value: T) -> Self {
-        Self { bias: Bias::possible(), ..Self::new(value) }
-    }
-
+impl Door {
+    /// Goes in if nobody is. Nothing is called here, so that who has to go a longer way has a frame there, and not here.
     #[inline]
-    pub(crate) fn lock(&self) -> Guard<'_, T> {
-        self.lock_raw();
-        Guard { lock: self, _not_send: std::marker::PhantomData }
-    }
-
-    /// Takes the lock if it is free.
-    #[cfg(feature = "rt")]
-    pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
-        self.acquire_if_free().then(|| Guard { lock: self, _not_send: std::marker::PhantomData })
-    }
-
-    /// Takes the lock if nobody has it.
-    #[inline]
-    pub(crate) fn lock_at_once(&self) -> Option<Guard<'_, T>> {
-        self.acquire().then(|| Guard { lock: self, _not_send: std::marker::PhantomData })
-    }
-
-    /// As [`lock`](Self::lock), for an operation of a thread or a goroutine on a channel of this capacity that could not have it
-    /// [at once](Self::lock_at_once).
-    pub(crate) fn lock_as_thread(&self, capacity: usize) -> Guard<'_, T> {
-        self.lock_slow(match capacity {
-            0..NO_ROOM => HAND_OFF,
-            NO_ROOM..ROOM => THREAD,
-            _ => ROOMY,
-        });
-        Guard { lock: self, _not_send: std::marker::PhantomData }
-    }
-
-    /// As [`lock`](Self::lock), for an operation of a task.
-    #[inline]
-    pub(crate) fn lock_as_task(&self) -> Guard<'_, T> {
-        if !self.acquire() {
-            self.lock_slow(TASK);
-        }
-        Guard { lock: self, _not_send: std::marker::PhantomData }
-    }
-
-    /// Takes the lock without a guard, for who holds many of several types: [`held`](Self::held) makes one.
-    #[inline]
-    pub(crate) fn lock_raw(&self) {
-        if !self.acquire() {
-            self.lock_slow(THREAD);
-        }
-    }
-
-    /// Takes the lock if it is free, or is given back within a moment: for who must not sleep, since others wait for the
-    /// locks that he holds.
-    #[inline]
-    pub(crate) fn lock_soon(&self) -> bool {
-        self.acquire()
-            || (0..THREAD.times).any(|round| {
-                THREAD.pause(round);
-                self.acquire_if_free()
-            })
-    }
-
-    /// The guard of a lock that was taken without one; its drop gives the lock back.
-    ///
-    /// # Safety
-    /// The caller has taken the lock, and there is no other guard.
-    #[inline]
-    pub(crate) unsafe fn held(&self) -> Guard<'_, T> {
-        Guard { lock: self, _not_send: std::marker::PhantomData }
-    }
-
-    /// The value, without the lock.
-    ///
-    /// # Safety
-    /// Nobody ever has it on another thread, and the caller has no guard.
-    #[cfg(feature = "rt")]
-    #[inline]
-    pub(crate) unsafe fn unshared<R>(&self, section: impl FnOnce(&mut T) -> R) -> R {
-        // SAFETY: the caller's contract.
-        self.value.with_mut(|value| section(unsafe { &mut *value }))
-    }
-
-    /// Takes it if that is done at once. Nothing is called here, so that who has to go a longer way has a frame there, and not here.
-    #[inline]
-    fn acquire(&self) -> bool {
+    pub(crate) fn enter_at_once(&self) -> bool {
         self.bias.prefetch();
         if self.bias.is_plain() {
             return self.exchange();
@@ -193,6 +106,52 @@ impl<T> Lock<T> {
         self.keep_if(self.bias.is_settled())
     }
 
+    /// For an operation of a thread or a goroutine on a channel of this capacity that could not go in
+    /// [at once](Self::enter_at_once).
+    pub(crate) fn enter_as_thread(&self, capacity: usize) {
+        self.enter_slow(match capacity {
+            0..NO_ROOM => HAND_OFF,
+            NO_ROOM..ROOM => THREAD,
+            _ => ROOMY,
+        });
+    }
+
+    /// For an operation of a task.
+    #[inline]
+    pub(crate) fn enter_as_task(&self) {
+        if !self.enter_at_once() {
+            self.enter_slow(TASK);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn enter(&self) {
+        if !self.enter_at_once() {
+            self.enter_slow(THREAD);
+        }
+    }
+
+    /// Goes in if nobody is, or comes out within a moment: for who must not sleep, since others wait for the locks that he holds.
+    #[inline]
+    pub(crate) fn enter_soon(&self) -> bool {
+        self.enter_at_once()
+            || (0..THREAD.times).any(|round| {
+                THREAD.pause(round);
+                self.enter_if_free()
+            })
+    }
+
+    /// Comes out.
+    #[inline]
+    pub(crate) fn leave(&self) {
+        if self.bias.has_entered() {
+            return self.bias.leave();
+        }
+        debug_assert!(self.bias.locked.load(Ordering::Relaxed), "given back twice");
+        let order = if cfg!(gochan_bug = "lock_released_relaxed") { Ordering::Relaxed } else { Ordering::Release };
+        self.bias.locked.store(false, order);
+    }
+
     #[inline]
     fn exchange(&self) -> bool {
         self.bias.locked.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
@@ -200,7 +159,7 @@ impl<T> Lock<T> {
 
     /// Looks before it tries: a failed read-modify-write takes the line from the holder.
     #[inline]
-    fn acquire_if_free(&self) -> bool {
+    fn enter_if_free(&self) -> bool {
         if self.bias.is_plain() {
             return !self.bias.locked.load(Ordering::Relaxed) && self.exchange();
         }
@@ -223,14 +182,14 @@ impl<T> Lock<T> {
     }
 
     #[cold]
-    fn lock_slow(&self, pauses: Pauses) {
+    fn enter_slow(&self, pauses: Pauses) {
         let mut sleep = Duration::from_micros(1);
         for round in 0_u32.. {
             for look in 0..pauses.in_a_row {
                 if look > 0 {
                     hint::spin_loop();
                 }
-                if self.acquire_if_free() {
+                if self.enter_if_free() {
                     return;
                 }
             }
@@ -243,6 +202,93 @@ impl<T> Lock<T> {
                 sleep = (sleep * 2).min(LONGEST_SLEEP);
             }
         }
+    }
+}
+
+impl<T> Lock<T> {
+    #[cfg(not(gochan_loom))]
+    pub(crate) const fn new(value: T) -> Self {
+        Self { value: UnsafeCell::new(value), door: Door { bias: Bias::none() } }
+    }
+
+    #[cfg(gochan_loom)]
+    pub(crate) fn new(value: T) -> Self {
+        Self { value: UnsafeCell::new(value), door: Door { bias: Bias::none() } }
+    }
+
+    /// One that is worth an owner: a channel's, that may be used by a single thread, and often.
+    pub(crate) fn with_owner(value: T) -> Self {
+        Self { door: Door { bias: Bias::possible() }, ..Self::new(value) }
+    }
+
+    /// The lock itself, for who goes in and out on his own: [`held`](Self::held) makes a guard of that.
+    #[inline]
+    pub(crate) fn door(&self) -> &Door {
+        &self.door
+    }
+
+    #[inline]
+    pub(crate) fn lock(&self) -> Guard<'_, T> {
+        self.door.enter();
+        Guard { lock: self, _not_send: std::marker::PhantomData }
+    }
+
+    /// Takes the lock if it is free.
+    #[cfg(feature = "rt")]
+    pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
+        self.door.enter_if_free().then(|| Guard { lock: self, _not_send: std::marker::PhantomData })
+    }
+
+    /// Takes the lock if nobody has it.
+    #[inline]
+    pub(crate) fn lock_at_once(&self) -> Option<Guard<'_, T>> {
+        self.door.enter_at_once().then(|| Guard { lock: self, _not_send: std::marker::PhantomData })
+    }
+
+    /// As [`lock`](Self::lock), for an operation of a thread or a goroutine on a channel of this capacity that could not have it
+    /// [at once](Self::lock_at_once).
+    pub(crate) fn lock_as_thread(&self, capacity: usize) -> Guard<'_, T> {
+        self.door.enter_as_thread(capacity);
+        Guard { lock: self, _not_send: std::marker::PhantomData }
+    }
+
+    /// As [`lock`](Self::lock), for an operation of a task.
+    #[inline]
+    pub(crate) fn lock_as_task(&self) -> Guard<'_, T> {
+        self.door.enter_as_task();
+        Guard { lock: self, _not_send: std::marker::PhantomData }
+    }
+
+    /// The guard of a lock whose door was gone through without one; its drop gives the lock back.
+    ///
+    /// # Safety
+    /// The caller has gone in, and there is no other guard.
+    #[inline]
+    pub(crate) unsafe fn held(&self) -> Guard<'_, T> {
+        Guard { lock: self, _not_send: std::marker::PhantomData }
+    }
+
+    /// Where the value is, which is the caller's while he has the lock, or another one that is agreed on in its place.
+    #[inline]
+    pub(crate) fn value(&self) -> *mut T {
+        self.value.with_mut(|value| value)
+    }
+
+    /// The value of a lock that nobody else has.
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        // SAFETY: borrowed exclusively, so there is no guard.
+        self.value.with_mut(|value| unsafe { &mut *value })
+    }
+
+    /// The value, without the lock.
+    ///
+    /// # Safety
+    /// Nobody ever has it on another thread, and the caller has no guard.
+    #[cfg(feature = "rt")]
+    #[inline]
+    pub(crate) unsafe fn unshared<R>(&self, section: impl FnOnce(&mut T) -> R) -> R {
+        // SAFETY: the caller's contract.
+        self.value.with_mut(|value| section(unsafe { &mut *value }))
     }
 }
 
@@ -267,18 +313,13 @@ impl<T> DerefMut for Guard<'_, T> {
 impl<T> Drop for Guard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        if self.lock.bias.has_entered() {
-            return self.lock.bias.leave();
-        }
-        debug_assert!(self.lock.bias.locked.load(Ordering::Relaxed), "given back twice");
-        let order = if cfg!(gochan_bug = "lock_released_relaxed") { Ordering::Relaxed } else { Ordering::Release };
-        self.lock.bias.locked.store(false, order);
+        self.lock.door.leave();
     }
 }
 
 impl<T> fmt::Debug for Lock<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lock").field("locked", &self.bias.locked.load(Ordering::Relaxed)).finish_non_exhaustive()
+        f.debug_struct("Lock").field("locked", &self.door.bias.locked.load(Ordering::Relaxed)).finish_non_exhaustive()
     }
 }
 
@@ -293,7 +334,7 @@ mod tests {
     fn own(lock: &Lock<u64>) -> u64 {
         let start = Instant::now();
         let mut times = 0;
-        while !lock.bias.is_owned() && start.elapsed() < Duration::from_secs(1) && !lock.bias.is_plain() {
+        while !lock.door.bias.is_owned() && start.elapsed() < Duration::from_secs(1) && !lock.door.bias.is_plain() {
             *lock.lock() += 1;
             times += 1;
         }
@@ -308,7 +349,7 @@ mod tests {
         for round in 0..rounds {
             let lock = Lock::with_owner(0_u64);
             let times = AtomicU64::new(own(&lock));
-            owned += u64::from(lock.bias.is_owned());
+            owned += u64::from(lock.door.bias.is_owned());
             let is_over = AtomicBool::new(false);
             std::thread::scope(|s| {
                 let comes = || {
@@ -327,7 +368,7 @@ mod tests {
                     times.fetch_add(1, Ordering::Relaxed);
                 }
             });
-            assert!(lock.bias.is_plain(), "taken from its owner");
+            assert!(lock.door.bias.is_plain(), "taken from its owner");
             assert_eq!(*lock.lock(), times.into_inner());
         }
         println!("{owned} of {rounds} locks had an owner");
@@ -350,7 +391,7 @@ mod tests {
             });
         });
         assert_eq!(*lock.lock(), 4000);
-        assert!(!lock.bias.is_owned());
+        assert!(!lock.door.bias.is_owned());
     }
 
     /// Many more threads than cores, and a holder may be preempted: everybody gets the lock all the same.

@@ -96,7 +96,7 @@ struct Selectgo<'c> {
     nonblocking: bool,
     /// The clock, if there are timers: read once per pass.
     now: Option<Instant>,
-    /// The sum of the words that pass 0 has read. Words grow only, by their version, so it is the same again if, and as long as, all are.
+    /// The sum of the stamps that pass 0 has read. Stamps grow only, so it is the same again if, and as long as, all are.
     seen: u64,
 }
 
@@ -313,10 +313,10 @@ impl<'c> Selectgo<'c> {
 
     /// Nothing is possible now; where there are buffers, something may be in a moment. True if it seems to be.
     fn look_ahead(&self) -> bool {
-        let is_ready = |case: &Case<'_>| case.target.as_chan().is_some_and(|chan| chan.is_ready(case.dir));
+        let are_ready = |case: &Case<'_>| case.target.as_chan().map_or(0, |chan| chan.are_ready(case.dir));
         let mut chans = self.cases.iter().filter_map(|case| Some((case.target.as_chan()?, case.dir)));
         let Some((chan, _)) = chans.find(|(chan, dir)| chan.pays_to_look_ahead(*dir)) else { return false };
-        chan.spin().look_ahead(|| self.cases.iter().any(is_ready))
+        chan.look_ahead(&|| self.cases.iter().map(are_ready).find(|many| *many > 0).unwrap_or(0))
     }
 
     /// What follows a pass 0.
@@ -366,13 +366,13 @@ impl<'c> Selectgo<'c> {
     }
 
     /// Has nothing happened on any channel since pass 0 found nothing there? Then there was a moment, the one at which it
-    /// had read the last word, at which nothing was possible anywhere.
+    /// had read the last stamp, at which nothing was possible anywhere.
     fn is_unchanged(&self) -> bool {
         let mut sum = 0_u64;
         for case in self.cases {
             match case.target {
                 Target::Never => {}
-                Target::Chan(chan) => sum = sum.wrapping_add(chan.word()),
+                Target::Chan(chan) => sum = sum.wrapping_add(chan.stamp()),
                 Target::Timer(timer) if timer.is_due() => return false,
                 Target::Timer(_) => {}
             }

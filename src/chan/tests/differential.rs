@@ -6,9 +6,11 @@
 
 use super::super::handshake::{Promised as Offered, WATCH_CLOSE, WATCH_RECV, WATCH_SEND};
 use super::super::hchan::{Hchan, Patience, Refusal, UNBOUNDED};
+use super::super::shown::{CLOSED, LEN_SHIFT, READABLE, WRITABLE};
 use super::callback::{Arm, Queued, Select, start_recv, start_send, start_try_recv};
 use super::send;
 use crate::park::Outcome;
+use crate::primitive::Ordering;
 use model::{
     CancelOutcome, Completion, FillOutcome, ForceOutcome, GrantOutcome, Handed, Interest, Model, Offer, RecvOutcome,
     SendOutcome, WaitId,
@@ -144,18 +146,21 @@ impl Both {
             }
         }
         self.model.check_invariants();
-        // Looked at without a section, which would publish the word anew. The rest of it is a version.
+        // Looked at without a section, which would publish the word anew, and have quick sections look again.
         let state = self.real.lock.lock();
-        let (said, is) = (self.real.word() as u32, state.summary(self.real.cap) as u32);
+        let reserved = self.real.reserved.load(Ordering::Relaxed) as usize;
+        let real = (state.closed, self.real.buffered(), reserved, state.returned.len());
+        let readable = real.1 > 0 || !state.returned.is_empty() || !state.closed && state.sendq.has_prompt();
+        let writable = !state.closed && (real.1 + reserved < self.real.cap || !state.recvq.is_empty());
         drop(state);
-        assert_eq!(said, is, "the word: what it says, what there is\n{}", self.log.join("\n"));
-        let c = self.real.lock();
-        let real = (c.closed, c.buf.len(), c.reserved as usize, c.returned.len());
-        drop(c);
+        let flag = |is_set: bool, flag: u64| u64::from(is_set) * flag;
+        let flags = flag(real.0, CLOSED) | flag(readable, READABLE) | flag(writable, WRITABLE);
+        let (said, is) = (self.real.word(), (real.1 as u64) << LEN_SHIFT | flags);
+        assert_eq!(said, is, "what it shows, what there is\n{}", self.log.join("\n"));
         let model = (self.model.is_closed(), self.model.len(), self.model.reserved(), self.model.returned().len());
         assert_eq!(real, model, "closed, buffered, reserved, returned: real, model\n{}", self.log.join("\n"));
         assert_eq!(self.real.len(), model.1);
-        let readable = self.real.word() & super::super::state::READABLE != 0;
+        let readable = self.real.word() & READABLE != 0;
         let selects = !self.stale.is_empty() || self.waiting.values().any(|w| matches!(w, Waiting::Select(_)));
         if !selects {
             let model = self.model.in_hand() || !self.model.is_closed() && self.model.is_ready(Interest::Readable);

@@ -207,29 +207,29 @@ fn values_that_come_back_keep_their_order() {
     }
 }
 
-/// A select that has seen a word twice has seen a channel to which nothing has happened in between.
+/// A select that has seen a stamp twice has seen a channel to which nothing has happened in between.
 #[test]
-fn every_section_changes_the_word() {
+fn every_section_changes_the_stamp() {
     let chan = Hchan::makechan(0);
-    let mut words = vec![chan.word()];
+    let mut stamps = vec![chan.shown().stamp()];
     for (number, value) in [(1, 7), (2, 8)] {
         chan.give_back(number, value);
-        words.push(chan.word());
+        stamps.push(chan.shown().stamp());
     }
     for value in [7, 8] {
         assert_eq!(recv(&chan, Patience::Try), Ok(value));
-        words.push(chan.word());
+        stamps.push(chan.shown().stamp());
     }
-    words.sort_unstable();
-    words.dedup();
-    assert_eq!(words.len(), 5, "two values came back and were received");
+    stamps.sort_unstable();
+    stamps.dedup();
+    assert_eq!(stamps.len(), 5, "two values came back and were received");
 }
 
 /// So do those in which threads queue, and are met.
 #[test]
-fn waiting_and_meeting_change_the_word() {
+fn waiting_and_meeting_change_the_stamp() {
     let chan = &Hchan::makechan(0);
-    let mut words = vec![chan.word()];
+    let mut stamps = vec![chan.shown().stamp()];
     for (i, is_send) in [false, true, false, true].into_iter().enumerate() {
         thread::scope(|scope| {
             scope.spawn(move || {
@@ -240,21 +240,21 @@ fn waiting_and_meeting_change_the_word() {
                 }
             });
             // Until it is queued.
-            while chan.word() == words[2 * i] {
+            while chan.shown().stamp() == stamps[2 * i] {
                 thread::yield_now();
             }
-            words.push(chan.word());
+            stamps.push(chan.shown().stamp());
             if is_send {
                 recv(chan, Patience::Try).unwrap();
             } else {
                 send(chan, 1, Patience::Try).unwrap();
             }
-            words.push(chan.word());
+            stamps.push(chan.shown().stamp());
         });
     }
-    words.sort_unstable();
-    words.dedup();
-    assert_eq!(words.len(), 9);
+    stamps.sort_unstable();
+    stamps.dedup();
+    assert_eq!(stamps.len(), 9);
 }
 
 #[test]

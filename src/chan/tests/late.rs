@@ -5,7 +5,7 @@ use super::super::arm::{Attempt, Dir, Fired, Glance, Selectable};
 use super::super::handshake::Promised;
 use super::super::hchan::{Hchan, Patience, Refusal};
 use super::super::section::{Batch, Locked};
-use super::super::state::{CLOSED, READABLE, WRITABLE};
+use super::super::shown::{CLOSED, READABLE, WRITABLE};
 use super::callback::{Arm, Queued, Select};
 use super::{recv, send};
 use crate::park::{Outcome, Ready};
@@ -64,9 +64,9 @@ fn offer(chan: &Hchan<u32>) -> &'static str {
 #[test]
 fn the_slot_has_gone() {
     let chan = Hchan::makechan(1);
-    assert_eq!(late(&chan, || send(&chan, 1, Patience::Try), |c| c.reserved += 1), Err((Refusal::Blocked, 1)));
+    assert_eq!(late(&chan, || send(&chan, 1, Patience::Try), |c| c.chan().reserve(1)), Err((Refusal::Blocked, 1)));
     let chan = Hchan::makechan(1);
-    assert_eq!(late(&chan, || offer(&chan), |c| c.reserved += 1), "nothing");
+    assert_eq!(late(&chan, || offer(&chan), |c| c.chan().reserve(1)), "nothing");
     let chan = Hchan::makechan(1);
     assert_eq!(late(&chan, || offer(&chan), |c| c.closed = true), "closed");
     // Who has got the last one says so.
@@ -82,6 +82,26 @@ fn the_receiver_has_gone() {
     assert!(select.claim_elsewhere());
     assert_ne!(chan.word() & WRITABLE, 0);
     assert_eq!((offer(&chan), chan.word() & WRITABLE), ("nothing", 0));
+    select.leave(&[&chan]);
+}
+
+/// Nor is one to receive from: who passes over it, and queues, says so.
+#[test]
+fn the_sender_has_gone() {
+    let chan = Hchan::<u32>::makechan(0);
+    let select = Select::new(&[(&chan, Arm::Send)]);
+    assert!(select.claim_elsewhere());
+    assert_ne!(chan.word() & READABLE, 0);
+    thread::scope(|scope| {
+        let receiver = scope.spawn(|| recv(&chan, Patience::Forever));
+        while chan.word() & WRITABLE == 0 {
+            assert!(!receiver.is_finished());
+            thread::yield_now();
+        }
+        assert_eq!(chan.word() & READABLE, 0);
+        send(&chan, 1, Patience::Try).unwrap();
+        assert_eq!(receiver.join().unwrap(), Ok(1));
+    });
     select.leave(&[&chan]);
 }
 

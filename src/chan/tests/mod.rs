@@ -19,6 +19,8 @@ pub(crate) mod models;
 #[cfg(not(any(gochan_loom, gochan_shuttle)))]
 mod ring;
 #[cfg(not(any(gochan_loom, gochan_shuttle)))]
+mod shown;
+#[cfg(not(any(gochan_loom, gochan_shuttle)))]
 mod waitq;
 
 use super::hchan::{Hchan, Patience, Refusal};

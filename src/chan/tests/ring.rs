@@ -1,17 +1,14 @@
 //! The ring against `VecDeque`, and its memory against its invariants.
 
-use super::super::ring::{Block, Ring};
+use super::super::ring::Ring;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn push<T>(ring: &mut Ring<T>, cap: usize, value: T) {
-    if !ring.has_room() {
-        ring.install(Block::new(ring.next_block(cap)));
-    }
     let value = std::mem::ManuallyDrop::new(value);
-    // SAFETY: there is room, and the value is given away.
-    unsafe { ring.push(&raw const *value) };
+    // SAFETY: the value is given away.
+    unsafe { ring.push(cap, &raw const *value) };
 }
 
 fn pop<T>(ring: &mut Ring<T>) -> Option<T> {

@@ -1,0 +1,92 @@
+//! What a channel shows without its lock, while others send and receive: it is of one moment, so what never is is never seen.
+
+use super::super::handshake::Promised;
+use super::super::hchan::{Hchan, Patience, Refusal};
+use super::{recv, send};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+const ROUNDS: u32 = if cfg!(miri) { 100 } else { 100_000 };
+
+/// Joint, split, and of several blocks.
+const CAPACITIES: [usize; 4] = [1, 2, 16, 3000];
+
+/// What one thread sees of a channel while another does something to it, round for round.
+fn meanwhile(chan: &Hchan<u32>, act: impl Fn(u32) + Sync, see: impl Fn(&Hchan<u32>)) {
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            (0..ROUNDS).for_each(&act);
+            is_over.store(true, Ordering::Release);
+        });
+        while !is_over.load(Ordering::Acquire) {
+            see(chan);
+        }
+    });
+}
+
+fn try_send(chan: &Hchan<u32>, value: u32) {
+    send(chan, value, Patience::Try).unwrap();
+}
+
+fn force_send(chan: &Hchan<u32>, value: u32) {
+    let mut oldest = 0;
+    // SAFETY: numbers may be moved out and kept at once.
+    unsafe { chan.force_send(&raw const value, &raw mut oldest) }.unwrap().0.fire();
+}
+
+#[test]
+fn what_is_full_is_never_seen_otherwise() {
+    for capacity in CAPACITIES {
+        let chan = Hchan::makechan(capacity);
+        (0..capacity as u32).for_each(|value| try_send(&chan, value));
+        // Takes the oldest value out, and puts another one in.
+        meanwhile(
+            &chan,
+            |value| force_send(&chan, value),
+            |chan| {
+                assert_eq!(chan.len(), capacity);
+                assert!(!chan.is_drained());
+                assert_eq!(send(chan, 0, Patience::Try), Err((Refusal::Blocked, 0)));
+            },
+        );
+    }
+}
+
+#[test]
+fn what_is_neither_full_nor_empty_is_never_seen_to_be() {
+    for capacity in CAPACITIES.map(|capacity| capacity + 2) {
+        let chan = Hchan::makechan(capacity);
+        try_send(&chan, 0);
+        let and_back = |value| {
+            try_send(&chan, value);
+            recv(&chan, Patience::Try).unwrap();
+        };
+        meanwhile(&chan, and_back, |chan| {
+            let shown = chan.shown();
+            assert!(shown.is_readable());
+            assert!(shown.is_writable(capacity));
+            assert!(shown.len().is_none_or(|len| (1..=2).contains(&len)), "{shown:?}");
+        });
+    }
+}
+
+/// Nor are slots that are reserved.
+#[test]
+fn what_is_reserved_is_never_seen_to_be_free() {
+    for capacity in CAPACITIES.map(|capacity| capacity + 1) {
+        let chan = Hchan::makechan(capacity);
+        (1..capacity as u32).for_each(|value| try_send(&chan, value));
+        assert_eq!(chan.promise(), Some(Promised::Reserved));
+        meanwhile(
+            &chan,
+            |value| force_send(&chan, value),
+            |chan| {
+                assert_eq!(chan.len(), capacity - 1);
+                assert_eq!(send(chan, 0, Patience::Try), Err((Refusal::Blocked, 0)));
+            },
+        );
+        chan.release_reserved();
+        try_send(&chan, 0);
+    }
+}
