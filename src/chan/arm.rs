@@ -218,10 +218,7 @@ impl<T> Hchan<T> {
 
 impl<T> Selectable for Hchan<T> {
     fn lock(&self) {
-        self.lock.door().enter();
-        if self.is_split() {
-            self.tail.door().enter();
-        }
+        std::mem::forget(Hchan::lock(self));
     }
 
     #[cfg(any(gochan_loom, gochan_shuttle))]
@@ -285,12 +282,7 @@ impl<T> Selectable for Hchan<T> {
         match attempt {
             Attempt::Nothing(_) => {
                 // SAFETY: locked still.
-                let c = ManuallyDrop::new(unsafe { Locked::held(self) });
-                self.publish_news(&c);
-                // Before the lock is given back: this is the moment of what was seen.
-                let stamp = self.shown().stamp();
-                ManuallyDrop::into_inner(c).leave_unchanged();
-                Attempt::Nothing(stamp)
+                Attempt::Nothing(unsafe { Locked::held(self) }.leave_unchanged().stamp())
             }
             Attempt::Crowded => {
                 // SAFETY: locked still.
@@ -354,9 +346,7 @@ impl<T> Selectable for Hchan<T> {
     fn is_ready(&self, dir: Dir) -> bool {
         let mut shown = self.shown();
         if !shown.is_told() {
-            let c = Hchan::lock(self);
-            shown = self.shown();
-            c.leave_unchanged();
+            shown = Hchan::lock(self).leave_unchanged();
         }
         shown.flags(self.cap) & worth_a_look(dir) != 0
     }

@@ -287,7 +287,7 @@ impl<T> Locked<'_, T> {
             return Some(Promised::Closed);
         }
         if self.has_slot() {
-            self.chan().reserve(1);
+            self.chan().reserve();
             return Some(Promised::Reserved);
         }
         let receiver = self.recvq.dequeue_if(|receiver| !Wait::is(receiver.wait(), not))?;

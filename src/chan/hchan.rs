@@ -140,7 +140,7 @@ pub(crate) struct Hchan<T> {
 
 // A model checker's atomics are larger.
 #[cfg(all(target_pointer_width = "64", not(any(gochan_loom, gochan_shuttle))))]
-const _: () = assert!(size_of::<Hchan<u64>>() <= 264);
+const _: () = assert!(size_of::<Hchan<u64>>() <= 4 * 64);
 
 impl<T> Hchan<T> {
     /// Makes a channel; [`UNBOUNDED`] for one without a capacity. Allocates nothing for the buffer.
@@ -269,7 +269,7 @@ impl<T> Hchan<T> {
             // SAFETY: the caller's contract.
             return unsafe { self.chansend_unless_refused(elem, patience, at) };
         }
-        let may_begin = matches!(patience, Patience::Try) || self.cap == UNBOUNDED || park::spend_at_once();
+        let may_begin = is_try || self.cap == UNBOUNDED || park::spend_at_once();
         let door = self.tail_door();
         if !may_begin || !door.enter_at_once() {
             // SAFETY: the caller's contract.
@@ -489,7 +489,7 @@ impl<T> Hchan<T> {
             // SAFETY: the caller's contract.
             return unsafe { self.chanrecv_unless_refused(room, patience, at) };
         }
-        let is_free = matches!(patience, Patience::Try) && !cfg!(gochan_bug = "try_yields");
+        let is_free = is_try && !cfg!(gochan_bug = "try_yields");
         let Some(state) = (is_free || park::spend_at_once()).then(|| self.lock.lock_at_once()).flatten() else {
             // SAFETY: the caller's contract.
             return unsafe { self.chanrecv_later(false, room, patience, at) };

@@ -8,7 +8,8 @@
 //! back to where the ends are. On a split channel, the next quick one then has to look, at the flags and at the other end, how far it
 //! may go now: nowhere, if somebody is queued. So as long as nobody has to look, an end does not touch the other's lines. On one that is not
 //! split, a section says how far the next may go, and a push that there is one more to be popped, a pop that there is room for one more,
-//! unless that may need another block. So nobody ever looks there: what is not known to be possible is not quick.
+//! unless that may need another block. So nobody looks there but who fills a slot that he has reserved: what is not known to be possible is not
+//! quick.
 
 use super::hchan::Hchan;
 use super::ring::Tail;
@@ -163,7 +164,7 @@ impl<T> Hchan<T> {
             return false;
         }
         self.send_to.store(self.send_to.load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
-        self.reserve(1);
+        self.reserve();
         self.summary.store((word | RESERVED).wrapping_add(1 << VERSION_SHIFT), Ordering::Release);
         true
     }

@@ -6,7 +6,7 @@
 
 use super::hchan::Hchan;
 use super::ring::{Block, Ends};
-use super::shown::{BUSY, OFFERED, WANTED};
+use super::shown::{BUSY, OFFERED, Shown, WANTED};
 use super::state::{LastUse, State};
 use super::waitq::Sudog;
 use crate::park::{Outcome, Readies, Ready, Wait};
@@ -348,12 +348,14 @@ impl<'a, T> Locked<'a, T> {
         unsafe { Self::release(&mut this) };
     }
 
-    /// Leaves a section in which nothing was done but to look for it.
-    pub(super) fn leave_unchanged(self) {
+    /// Leaves a section in which nothing was done but to look. What is then shown, before anybody can change it.
+    pub(super) fn leave_unchanged(self) -> Shown {
         let mut this = ManuallyDrop::new(self);
         this.chan.publish_news(&this.state);
+        let shown = this.chan.shown();
         // SAFETY: once, here; nothing was left to be freed by a section of this kind.
         unsafe { Self::release(&mut this) };
+        shown
     }
 
     /// Publishes the summary word (I11).
@@ -595,7 +597,7 @@ impl<'a, T> Locked<'a, T> {
         // SAFETY: as in `hand_to`.
         unsafe {
             if (*sg).is_lazy() {
-                self.chan.reserve(1);
+                self.chan.reserve();
                 return Ended::new(sg, Outcome::Reserved);
             }
             let cap = self.chan.cap;

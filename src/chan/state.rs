@@ -140,11 +140,11 @@ impl<T> Hchan<T> {
         self.cap > 0 && self.buffered() + (self.reserved.load(Ordering::Relaxed) as usize) < most(self.cap)
     }
 
-    /// Slots are reserved, by who has the tail.
+    /// A slot is reserved, by who has the tail.
     #[inline]
-    pub(super) fn reserve(&self, many: u32) {
+    pub(super) fn reserve(&self) {
         // Only who has the tail changes it. It cannot overflow: each is somebody's who lives.
-        self.reserved.store(self.reserved.load(Ordering::Relaxed) + many, Ordering::Relaxed);
+        self.reserved.store(self.reserved.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
     /// One will be given up; the section goes on.

@@ -64,9 +64,9 @@ fn offer(chan: &Hchan<u32>) -> &'static str {
 #[test]
 fn the_slot_has_gone() {
     let chan = Hchan::makechan(1);
-    assert_eq!(late(&chan, || send(&chan, 1, Patience::Try), |c| c.chan().reserve(1)), Err((Refusal::Blocked, 1)));
+    assert_eq!(late(&chan, || send(&chan, 1, Patience::Try), |c| c.chan().reserve()), Err((Refusal::Blocked, 1)));
     let chan = Hchan::makechan(1);
-    assert_eq!(late(&chan, || offer(&chan), |c| c.chan().reserve(1)), "nothing");
+    assert_eq!(late(&chan, || offer(&chan), |c| c.chan().reserve()), "nothing");
     let chan = Hchan::makechan(1);
     assert_eq!(late(&chan, || offer(&chan), |c| c.closed = true), "closed");
     // Who has got the last one says so.

@@ -1,5 +1,6 @@
 //! What a channel shows without its lock, while others send and receive: it is of one moment, so what never is is never seen.
 
+use super::super::arm::{Dir, Selectable};
 use super::super::handshake::Promised;
 use super::super::hchan::{Hchan, Patience, Refusal};
 use super::{recv, send};
@@ -47,6 +48,8 @@ fn what_is_full_is_never_seen_otherwise() {
             |chan| {
                 assert_eq!(chan.len(), capacity);
                 assert!(!chan.is_drained());
+                assert!(!chan.is_ready(Dir::Send));
+                assert!(chan.is_ready(Dir::Recv));
                 assert_eq!(send(chan, 0, Patience::Try), Err((Refusal::Blocked, 0)));
             },
         );
@@ -83,6 +86,7 @@ fn what_is_reserved_is_never_seen_to_be_free() {
             |value| force_send(&chan, value),
             |chan| {
                 assert_eq!(chan.len(), capacity - 1);
+                assert!(!chan.is_ready(Dir::Send));
                 assert_eq!(send(chan, 0, Patience::Try), Err((Refusal::Blocked, 0)));
             },
         );
