@@ -118,7 +118,7 @@ macro_rules! mutex_as_lock {
         type Held = $checker::sync::MutexGuard<'static, ()>;
 
         pub(crate) struct Lock<T> {
-            value: Plain<T>,
+            value: UnsafeCell<T>,
             number: usize,
             door: Door,
         }
@@ -180,7 +180,7 @@ macro_rules! mutex_as_lock {
             pub(crate) fn new(value: T) -> Self {
                 static LOCKS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
                 Self {
-                    value: Plain::new(value),
+                    value: UnsafeCell::new(value),
                     number: LOCKS.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
                     door: Door { mutex: $checker::sync::Mutex::new(()), held: Plain::new(None) },
                 }
@@ -221,12 +221,14 @@ macro_rules! mutex_as_lock {
                 self.lock()
             }
 
+            /// A checker that knows cells sees that it is touched now.
             pub(crate) fn value(&self) -> *mut T {
-                self.value.get()
+                self.value.with_mut(|value| value)
             }
 
             pub(crate) fn get_mut(&mut self) -> &mut T {
-                self.value.get_mut()
+                // SAFETY: nobody else has the lock.
+                unsafe { &mut *self.value() }
             }
 
             /// # Safety
@@ -248,14 +250,14 @@ macro_rules! mutex_as_lock {
 
             fn deref(&self) -> &T {
                 // SAFETY: we have the mutex.
-                unsafe { &*self.0.value.get() }
+                unsafe { &*self.0.value() }
             }
         }
 
         impl<T> DerefMut for Guard<'_, T> {
             fn deref_mut(&mut self) -> &mut T {
                 // SAFETY: we have the mutex.
-                unsafe { &mut *self.0.value.get() }
+                unsafe { &mut *self.0.value() }
             }
         }
 

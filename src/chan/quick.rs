@@ -50,7 +50,8 @@ impl<T> Hchan<T> {
             self.recv_to.store(sendx(word), Ordering::Relaxed);
         }
         // Release: the value is there. Nobody else changes the word, so a load and a store will do.
-        self.summary.store(word, Ordering::Release);
+        let order = if cfg!(gochan_bug = "pushed_relaxed") { Ordering::Relaxed } else { Ordering::Release };
+        self.summary.store(word, order);
     }
 
     /// As [`push_at_once`](Self::push_at_once), but that it looks whether there is room if that is not known.
@@ -122,7 +123,8 @@ impl<T> Hchan<T> {
             self.send_to.store(self.send_to.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         }
         // Release: we are done with the slot.
-        self.recvx.store(recvx.wrapping_add(1), Ordering::Release);
+        let order = if cfg!(gochan_bug = "popped_relaxed") { Ordering::Relaxed } else { Ordering::Release };
+        self.recvx.store(recvx.wrapping_add(1), order);
     }
 
     /// As [`pop_at_once`](Self::pop_at_once), but that it looks whether there is a value if that is not known.

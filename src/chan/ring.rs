@@ -42,6 +42,30 @@ struct Header {
     until: u32,
 }
 
+/// Room for a value.
+struct Slot<T> {
+    value: MaybeUninit<T>,
+    /// A model checker sees who uses the slot when.
+    #[cfg(gochan_loom)]
+    seen: crate::primitive::UnsafeCell<()>,
+}
+
+impl<T> Slot<T> {
+    /// Where the value is, of somebody who now puts one there, takes it, or frees the slot.
+    ///
+    /// # Safety
+    /// The slot is one of a block's.
+    #[inline(always)]
+    unsafe fn value(slot: *mut Self) -> *mut T {
+        // SAFETY: the caller's contract.
+        unsafe {
+            #[cfg(gochan_loom)]
+            (*slot).seen.with_mut(drop);
+            (&raw mut (*slot).value).cast()
+        }
+    }
+}
+
 /// A block that is in no ring: room that was allocated ahead, or room that is no longer needed.
 #[must_use = "a block is allocated and freed outside the lock"]
 pub(super) struct Block<T> {
@@ -54,7 +78,7 @@ unsafe impl<T> Send for Block<T> {}
 
 impl<T> Block<T> {
     fn layout(cap: usize) -> (Layout, usize) {
-        let slots = Layout::array::<T>(cap).expect("a block is smaller than the address space");
+        let slots = Layout::array::<Slot<T>>(cap).expect("a block is smaller than the address space");
         let (layout, offset) =
             Layout::new::<Header>().extend(slots).expect("a block is smaller than the address space");
         (layout.pad_to_align(), offset)
@@ -69,6 +93,11 @@ impl<T> Block<T> {
         let cap = u32::try_from(cap).expect("no block is as large as that");
         // SAFETY: the memory is ours and aligned for a header.
         unsafe { at.write(Header { next: None, cap, until: 0 }) };
+        #[cfg(gochan_loom)]
+        for i in 0..cap as usize {
+            // SAFETY: there are so many slots.
+            unsafe { (&raw mut (*Self::slots(at).add(i)).seen).write(crate::primitive::UnsafeCell::new(())) };
+        }
         Self { at, _values: PhantomData }
     }
 
@@ -89,14 +118,14 @@ impl<T> Block<T> {
     /// # Safety
     /// `at` is a block of a `Ring<T>`.
     #[inline]
-    unsafe fn slots(at: NonNull<Header>) -> *mut MaybeUninit<T> {
+    unsafe fn slots(at: NonNull<Header>) -> *mut Slot<T> {
         // SAFETY: slots lie behind the header, at the offset that the layout gave them.
         unsafe { at.as_ptr().byte_add(Self::offset()).cast() }
     }
 
     #[inline]
     const fn offset() -> usize {
-        let align = std::mem::align_of::<T>();
+        let align = std::mem::align_of::<Slot<T>>();
         std::mem::size_of::<Header>().div_ceil(align) * align
     }
 }
@@ -108,6 +137,10 @@ impl<T> Drop for Block<T> {
             // SAFETY: the block, and what was hung behind it, is ours, in no ring, and was allocated with this layout.
             unsafe {
                 at = block.as_ref().next;
+                #[cfg(gochan_loom)]
+                for i in 0..block.as_ref().cap as usize {
+                    Slot::value(Self::slots(block).add(i));
+                }
                 let (layout, _) = Self::layout(block.as_ref().cap as usize);
                 dealloc(block.as_ptr().cast(), layout);
             }
@@ -196,7 +229,7 @@ impl<T> Tail<T> {
         // SAFETY: there is room, so there is a block, and the slot behind its last value is free.
         unsafe {
             let slots = Block::<T>::slots(self.last.unwrap_unchecked());
-            ptr::copy_nonoverlapping(value, slots.add(self.end as usize).cast(), 1);
+            ptr::copy_nonoverlapping(value, Slot::value(slots.add(self.end as usize)), 1);
         }
         self.end += 1;
     }
@@ -239,7 +272,7 @@ impl<T> Head<T> {
             self.start = 0;
         }
         // SAFETY: there is a value, so there is a block, and its first slot is full.
-        unsafe { Block::<T>::slots(self.first.unwrap_unchecked()).add(self.start as usize).cast() }
+        unsafe { Slot::value(Block::<T>::slots(self.first.unwrap_unchecked()).add(self.start as usize)) }
     }
 
     /// Moves the first value to `room`.

@@ -147,9 +147,9 @@ fn select_send_close() {
 /// when it has left, has found nothing in either, and must not believe it.
 #[test]
 fn default_is_exact() {
-    for looks_ahead in [false, true] {
+    for (looks_ahead, cap) in [(false, 1), (true, 1), (false, 2), (true, 2)] {
         model(move || {
-            let (tx_a, a) = bounded(1);
+            let (tx_a, a) = bounded(cap);
             let (tx_b, b) = bounded(2);
             tx_a.send(1).unwrap();
             let mover = thread::spawn({

@@ -78,6 +78,36 @@ fn send_recv_close<K: Kind>(cap: usize) {
     }
 }
 
+/// More values than there are slots go round, in their order; a slot is used again when its value has been taken.
+fn round<K: Kind>(cap: usize) {
+    let c = chan(cap);
+    let sender = with(&c, move |c| (0..=cap).for_each(|i| K::send(c, i).unwrap()));
+    (0..=cap).for_each(|i| assert_eq!(K::recv(&c), Some(i)));
+    sender.join().unwrap();
+}
+
+/// The same where neither ever waits: who is refused tries again.
+fn round_of_tries(cap: usize) {
+    let c = chan(cap);
+    let sender = with(&c, move |c| {
+        for i in 0..=cap {
+            while send(c, i, Patience::Try).is_err() {
+                thread::yield_now();
+            }
+        }
+    });
+    for i in 0..=cap {
+        let value = loop {
+            match recv(&c, Patience::Try) {
+                Ok(value) => break value,
+                Err(_) => thread::yield_now(),
+            }
+        };
+        assert_eq!(value, i);
+    }
+    sender.join().unwrap();
+}
+
 macro_rules! models_of_both_kinds {
     ($($name:ident: $model:ident($cap:literal);)+) => {$(
         mod $name {
@@ -96,17 +126,29 @@ macro_rules! models_of_both_kinds {
     )+};
 }
 
+// A channel of capacity 2 has a lock for each end here.
 models_of_both_kinds! {
     send_recv_0: send_recv(0);
     send_recv_1: send_recv(1);
+    send_recv_2: send_recv(2);
     two_sends_recv_0: two_sends_recv(0);
     two_sends_recv_1: two_sends_recv(1);
+    two_sends_recv_2: two_sends_recv(2);
     send_close_0: send_close(0);
     send_close_1: send_close(1);
+    send_close_2: send_close(2);
     recv_close_0: recv_close(0);
     recv_close_1: recv_close(1);
+    recv_close_2: recv_close(2);
     send_recv_close_0: send_recv_close(0);
     send_recv_close_1: send_recv_close(1);
+    send_recv_close_2: send_recv_close(2);
+    round_2: round(2);
+}
+
+#[test]
+fn round_of_tries_2() {
+    model(|| round_of_tries(2));
 }
 
 /// A receive whose time is over races with the sender that dequeues it: the value is received or stays the sender's.
@@ -237,33 +279,37 @@ fn drain_lets_a_sender_in() {
 /// Refusals without the lock. A value is in the buffer, then the channel is closed: a try never says "empty".
 #[test]
 fn try_recv_close() {
-    model(|| {
-        let (tx, rx) = bounded(1);
-        tx.send(7).unwrap();
-        let closer = thread::spawn(move || tx.close());
-        assert_eq!(rx.try_recv(), Ok(7));
-        closer.join().unwrap();
-        assert_eq!(rx.try_recv(), Err(TryRecvError::Disconnected));
-    });
+    for cap in [1, 2] {
+        model(move || {
+            let (tx, rx) = bounded(cap);
+            tx.send(7).unwrap();
+            let closer = thread::spawn(move || tx.close());
+            assert_eq!(rx.try_recv(), Ok(7));
+            closer.join().unwrap();
+            assert_eq!(rx.try_recv(), Err(TryRecvError::Disconnected));
+        });
+    }
 }
 
 /// A try that is refused as closed and empty has not passed over a value: what was sent before the close is received.
 #[test]
 fn try_recv_send_close() {
-    model(|| {
-        let (tx, rx) = bounded(1);
-        let receiver = thread::spawn(move || {
-            let received = rx.try_recv();
-            (received, rx)
+    for cap in [1, 2] {
+        model(move || {
+            let (tx, rx) = bounded(cap);
+            let receiver = thread::spawn(move || {
+                let received = rx.try_recv();
+                (received, rx)
+            });
+            tx.send(7).unwrap();
+            tx.close();
+            match receiver.join().unwrap() {
+                (Ok(7), _) => {}
+                (Err(TryRecvError::Empty), rx) => assert_eq!(rx.try_recv(), Ok(7)),
+                (other, _) => panic!("passed over a value: {other:?}"),
+            }
         });
-        tx.send(7).unwrap();
-        tx.close();
-        match receiver.join().unwrap() {
-            (Ok(7), _) => {}
-            (Err(TryRecvError::Empty), rx) => assert_eq!(rx.try_recv(), Ok(7)),
-            (other, _) => panic!("passed over a value: {other:?}"),
-        }
-    });
+    }
 }
 
 /// Who sends and then tries to receive finds something, whoever else does the same.
@@ -284,7 +330,7 @@ fn try_recv_after_own_send() {
 /// Who receives a value has seen what its sender did before, whichever of them came first.
 #[test]
 fn a_send_is_seen_with_what_came_before() {
-    for cap in [0, 1] {
+    for cap in [0, 1, 2] {
         model(move || {
             let c = chan(cap);
             let cell = Arc::new(loom::cell::UnsafeCell::new(0));
