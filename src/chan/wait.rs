@@ -200,7 +200,7 @@ impl<T> Hchan<T> {
             if !calm {
                 return self.give_up(sg);
             }
-            match (*(*sg).wait()).park(patience.deadline(), &self.spin, || self.register()) {
+            match (*(*sg).wait()).park(patience.deadline(), &self.spin, &|| self.shown().stamp(), || self.register()) {
                 Some(done) => Some(done.outcome),
                 None => self.give_up(sg),
             }

@@ -661,7 +661,7 @@ impl fmt::Debug for Wait {
 /// gopark without anybody who could call goready: an operation on a nil channel.
 pub(crate) fn forever(reason: Reason, location: &'static Location<'static>, deadline: Option<Instant>) {
     let wait = Wait::of_caller(reason, location);
-    let ended = wait.park(deadline, &Spin::none(), || {});
+    let ended = wait.park(deadline, &Spin::none(), &|| 0, || {});
     debug_assert!(ended.is_none(), "nobody knows this wait");
     wait.over();
 }

@@ -11,17 +11,24 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// Most looks with a pause between them in one wait: about 3 us.
-const MOST_PAUSES: u16 = 40;
+const MOST_PAUSES: u8 = 40;
 /// Most looks with a yield between them: 20 us if nobody wants the core, time for another thread to be woken up.
 const MOST_YIELDS: u16 = 120;
-/// A yield that takes longer has given the core to somebody with work of his own: on a machine with more to do than cores
-/// every further one would cost a time slice, and a sleep none.
+/// A yield that takes longer, and during which little has happened where this thread waits, has given the core to somebody with work of
+/// his own: on a machine with more to do than cores every further one would cost a time slice, and a sleep none. Where much has happened,
+/// two others had the cores, and handed values to each other as fast as they can: that is what they are for.
 const SLOW_YIELD: Duration = Duration::from_micros(100);
+/// Much is one section in such a time. Between threads that sleep in turn it is one in several.
+const BRISK: Duration = Duration::from_micros(1);
+/// A slow one counts so much, a yield that pays takes one off. One alone may be the machine's fault, of which another has had the
+/// processors meanwhile.
+const SLOW: u8 = 4;
+const TOO_SLOW: u8 = 2 * SLOW;
 /// Waits without yields after a slow one.
 const WAITS_WITHOUT: u16 = 500;
 /// Fewest of either, so that a channel can find out that they pay again. One yield is enough for two threads on one
 /// core, each of which waits for the other.
-const FEWEST: u16 = 3;
+const FEWEST: u8 = 3;
 
 /// Looks ahead, the first after so many pauses, each further one after twice as many: 2 us in all.
 const LOOKS_AHEAD: u32 = 3;
@@ -38,9 +45,11 @@ const MOST_HELP: u8 = 64;
 /// only: lost updates do no harm.
 #[derive(Debug)]
 pub(crate) struct Spin {
-    pauses: AtomicU16,
+    pauses: AtomicU8,
     /// Beyond the most: so many waits without any are to come.
     yields: AtomicU16,
+    /// How slow they were of late.
+    slow: AtomicU8,
     /// How often looking ahead has helped, less how often it has not.
     helped: AtomicU8,
     /// How often looks are doubled: once more for each that has found several values or slots, not at all once one has found a
@@ -51,8 +60,9 @@ pub(crate) struct Spin {
 impl Spin {
     pub(crate) fn new() -> Self {
         Self {
-            pauses: AtomicU16::new(MOST_PAUSES / 2),
+            pauses: AtomicU8::new(MOST_PAUSES / 2),
             yields: AtomicU16::new(MOST_YIELDS / 4),
+            slow: AtomicU8::new(0),
             helped: AtomicU8::new(ENOUGH_HELP),
             longer: AtomicU8::new(0),
         }
@@ -60,9 +70,8 @@ impl Spin {
 
     /// Never look: there is nobody who could end the wait.
     pub(crate) fn none() -> Self {
-        let [pauses, yields] = [0; 2].map(AtomicU16::new);
-        let [helped, longer] = [0; 2].map(AtomicU8::new);
-        Self { pauses, yields, helped, longer }
+        let [pauses, slow, helped, longer] = [0; 4].map(AtomicU8::new);
+        Self { pauses, yields: AtomicU16::new(0), slow, helped, longer }
     }
 
     /// A thread has found a buffer of this capacity empty, or full, and looks a little later how many values or slots `are_there`, before it
@@ -91,25 +100,47 @@ impl Spin {
         false
     }
 
-    fn until_done(&self, wait: &Wait, deadline: Option<Instant>) -> Option<Done> {
+    fn yield_has_paid(&self) {
+        let slow = self.slow.load(Ordering::Relaxed);
+        if slow > 0 {
+            self.slow.store(slow - 1, Ordering::Relaxed);
+        }
+    }
+
+    /// A yield was slow. True if it was one too many: then there are none for a while.
+    #[cold]
+    fn is_too_slow(&self) -> bool {
+        let slow = self.slow.load(Ordering::Relaxed) + SLOW;
+        let too_slow = slow >= TOO_SLOW;
+        if too_slow {
+            self.yields.store(MOST_YIELDS + WAITS_WITHOUT, Ordering::Relaxed);
+        }
+        // After those waits, the next slow one is one too many at once.
+        self.slow.store(if too_slow { SLOW } else { slow }, Ordering::Relaxed);
+        too_slow
+    }
+
+    fn until_done(&self, wait: &Wait, deadline: Option<Instant>, happened: &dyn Fn() -> u64) -> Option<Done> {
         let (pauses, yields) = (self.pauses.load(Ordering::Relaxed), self.yields.load(Ordering::Relaxed));
         if several_cores() {
             for _ in 0..pauses {
                 if let Some(done) = wait.done() {
-                    pays(&self.pauses, pauses, MOST_PAUSES);
+                    pays(pauses, MOST_PAUSES, |count| self.pauses.store(count, Ordering::Relaxed));
                     return Some(done);
                 }
                 pause();
             }
-            does_not_pay(&self.pauses, pauses);
+            does_not_pay(pauses.into(), |count| self.pauses.store(count as u8, Ordering::Relaxed));
         }
         if yields > MOST_YIELDS {
-            self.yields.store(if yields > MOST_YIELDS + 1 { yields - 1 } else { FEWEST }, Ordering::Relaxed);
+            self.yields.store(if yields > MOST_YIELDS + 1 { yields - 1 } else { FEWEST.into() }, Ordering::Relaxed);
             return wait.done();
         }
+        let mut before = happened();
         for _ in 0..yields {
             if let Some(done) = wait.done() {
-                pays(&self.yields, yields, MOST_YIELDS);
+                pays(yields, MOST_YIELDS, |count| self.yields.store(count, Ordering::Relaxed));
+                self.yield_has_paid();
                 return Some(done);
             }
             if passed(deadline) {
@@ -117,26 +148,31 @@ impl Spin {
             }
             let start = Instant::now();
             thread::yield_now();
-            if start.elapsed() > SLOW_YIELD {
-                self.yields.store(MOST_YIELDS + WAITS_WITHOUT, Ordering::Relaxed);
-                return wait.done();
+            let took = start.elapsed();
+            if took > SLOW_YIELD {
+                let now = happened();
+                let is_brisk = u128::from(now.wrapping_sub(before)) > took.as_nanos() / BRISK.as_nanos();
+                if !is_brisk && self.is_too_slow() {
+                    return wait.done();
+                }
+                before = now;
             }
         }
-        does_not_pay(&self.yields, yields);
+        does_not_pay(yields, |count| self.yields.store(count, Ordering::Relaxed));
         None
     }
 }
 
 /// One wait that was not in vain outweighs many that were.
-fn pays(count: &AtomicU16, now: u16, most: u16) {
+fn pays<N: PartialEq>(now: N, most: N, store: impl FnOnce(N)) {
     if now != most {
-        count.store(most, Ordering::Relaxed);
+        store(most);
     }
 }
 
-fn does_not_pay(count: &AtomicU16, now: u16) {
-    if now > FEWEST {
-        count.store(now - 1, Ordering::Relaxed);
+fn does_not_pay(now: u16, store: impl FnOnce(u16)) {
+    if now > FEWEST.into() {
+        store(now - 1);
     }
 }
 
@@ -145,23 +181,35 @@ impl Wait {
     /// the deadline has passed; then the caller still has to withdraw the wait under the channel's lock, and may find it
     /// ended there, and says that it is [over](Self::over).
     ///
-    /// `before_sleep` runs once if the thread is really going to sleep.
+    /// `happened` says how much has happened where it waits, `before_sleep` runs once if the thread is really going to sleep.
     #[inline(always)]
-    pub(crate) fn park(&self, deadline: Option<Instant>, spin: &Spin, before_sleep: impl FnOnce()) -> Option<Done> {
+    pub(crate) fn park(
+        &self,
+        deadline: Option<Instant>,
+        spin: &Spin,
+        happened: &dyn Fn() -> u64,
+        before_sleep: impl FnOnce(),
+    ) -> Option<Done> {
         match super::goroutine::scheduler() {
             Some(scheduler) => self.park_goroutine(scheduler, deadline, before_sleep),
-            None => self.park_thread(deadline, spin, before_sleep),
+            None => self.park_thread(deadline, spin, happened, before_sleep),
         }
     }
 
     #[inline(never)]
-    fn park_thread(&self, deadline: Option<Instant>, spin: &Spin, before_sleep: impl FnOnce()) -> Option<Done> {
+    fn park_thread(
+        &self,
+        deadline: Option<Instant>,
+        spin: &Spin,
+        happened: &dyn Fn() -> u64,
+        before_sleep: impl FnOnce(),
+    ) -> Option<Done> {
         if passed(deadline) {
             return self.done();
         }
         // Under a model checker a look is a branch that teaches nothing.
         if !cfg!(any(gochan_loom, gochan_shuttle)) {
-            if let Some(done) = spin.until_done(self, deadline) {
+            if let Some(done) = spin.until_done(self, deadline, happened) {
                 return Some(done);
             }
         }
@@ -201,13 +249,25 @@ fn several_cores() -> bool {
 
 #[cfg(all(test, not(any(gochan_loom, gochan_shuttle))))]
 mod tests {
-    use super::{ENOUGH_HELP, LOOKS_AHEAD, MOST_HELP, Spin, several_cores};
+    use super::{ENOUGH_HELP, LOOKS_AHEAD, MOST_HELP, MOST_YIELDS, SLOW, Spin, several_cores};
+    use crate::primitive::Ordering;
 
     /// How often it looks, if what it looks for is there from this look on.
     fn looks(spin: &Spin, there_from: u32) -> u32 {
         let looks = std::cell::Cell::new(0);
         spin.look_ahead(4, || usize::from(looks.replace(looks.get() + 1) + 1 >= there_from));
         looks.get()
+    }
+
+    #[test]
+    fn yields_no_more_when_they_are_too_slow() {
+        let spin = Spin::new();
+        assert!(!spin.is_too_slow(), "one alone may be the machine's fault");
+        assert!(spin.is_too_slow());
+        assert!(spin.yields.load(Ordering::Relaxed) > MOST_YIELDS);
+        assert!(spin.is_too_slow(), "after the waits without, one is enough");
+        (0..2 * SLOW).for_each(|_| spin.yield_has_paid());
+        assert!(!spin.is_too_slow(), "yields have paid since");
     }
 
     #[test]

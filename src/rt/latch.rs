@@ -83,7 +83,7 @@ impl Latch {
             }
             *state = State::Parked(this);
         }
-        let mut set = wait.park(deadline, &Spin::none(), || {}).is_some();
+        let mut set = wait.park(deadline, &Spin::none(), &|| 0, || {}).is_some();
         if !set {
             let mut state = self.state.lock();
             match *state {

@@ -517,9 +517,10 @@ impl<'c> Selectgo<'c> {
         let panic = unsafe { self.queue(held, &raw const wait, sgs, false) }.try_fire();
         let spin = Spin::none();
         let spin = self.chans().next().map_or(&spin, |chan| chan.spin());
+        let happened = || self.chans().map(|chan| chan.stamp()).sum();
         let register = || self.chans().for_each(|chan| chan.register());
         if panic.is_nobody() {
-            wait.park(limit, spin, register);
+            wait.park(limit, spin, &happened, register);
         }
         // SAFETY: queued above.
         let ended = unsafe { unqueue(self.cases, sgs, &raw const wait) };
@@ -566,7 +567,8 @@ impl<'c> Selectgo<'c> {
         // A select that does not want to wait waits here all the same.
         let limit = if self.nonblocking { None } else { self.limit_of_meeting() };
         let deadline = if self.nonblocking { None } else { self.deadline() };
-        let done = if panic.is_nobody() { wait.park(limit, chan.spin(), || chan.register()) } else { None };
+        let done =
+            if panic.is_nobody() { wait.park(limit, chan.spin(), &|| chan.stamp(), || chan.register()) } else { None };
         let done = done.or_else(|| {
             // SAFETY: queued above.
             unsafe { chan.dequeue(sg) };

@@ -104,7 +104,8 @@ fn watch(cases: &[Case<'_>], deadline: Option<Instant>, at: &'static Location<'s
     if at_once.is_none() {
         let spin = Spin::none();
         let spin = chans(cases).next().map_or(&spin, |(_, chan)| chan.spin());
-        wait.park(limit(cases, deadline), spin, || chans(cases).for_each(|(_, chan)| chan.register()));
+        let happened = || chans(cases).map(|(_, chan)| chan.stamp()).sum();
+        wait.park(limit(cases, deadline), spin, &happened, || chans(cases).for_each(|(_, chan)| chan.register()));
     }
     // SAFETY: queued above.
     let told = unsafe { leave(cases, &raw const wait, sgs) };
