@@ -277,6 +277,8 @@ macro_rules! mutex_as_lock {
 #[cfg(any(gochan_loom, gochan_shuttle))]
 use mutex_as_lock;
 
+#[cfg(feature = "rt")]
+pub(crate) use barrier::{heavy_or_fence, light_or_fence};
 pub(crate) use body::*;
 pub(crate) use pause::pause;
 

@@ -9,6 +9,26 @@
 
 pub(super) use way::{heavy, is_to_be_had, light};
 
+#[cfg(feature = "rt")]
+use std::sync::atomic::{Ordering, fence};
+
+/// [`light`], or a full fence where there is no such pair, or not yet: for who does not know, with [`heavy_or_fence`] on the other side.
+#[cfg(feature = "rt")]
+#[inline(always)]
+pub(crate) fn light_or_fence() {
+    if is_to_be_had() == Some(true) { light() } else { fence(Ordering::SeqCst) }
+}
+
+#[cfg(feature = "rt")]
+#[cold]
+pub(crate) fn heavy_or_fence() {
+    fence(Ordering::SeqCst);
+    // Where it is not known here yet, the other side may know.
+    if is_to_be_had() != Some(false) {
+        heavy();
+    }
+}
+
 #[cfg(gochan_loom)]
 mod way {
     use loom::sync::atomic::{Ordering, fence};

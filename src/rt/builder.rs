@@ -129,22 +129,23 @@ impl Goroutine {
     {
         let stack_size = usual_stack_bytes();
         let identity = Identity::new(current_identity(), Location::caller(), None);
-        let (handle, record) = Self::record(Spec { identity, stack_size, stack: None, scope: None }, f);
-        submit_fresh(record);
-        handle
+        Self::record(Spec { identity, stack_size, stack: None, scope: None }, f, submit_fresh)
     }
 
+    /// The handle is made after the record has been submitted: what is there before a call has its place in memory, and is moved from
+    /// there right after it was written in words.
     #[inline(always)]
-    fn record<F, T>(spec: Spec, f: F) -> (JoinHandle<T>, SharedBody)
+    fn record<F, T>(spec: Spec, f: F, submit: impl FnOnce(SharedBody)) -> JoinHandle<T>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
         let (handle, record) = Record::two(spec, f);
         // SAFETY: coercions.
-        let (handle, record) =
-            unsafe { (handle.unsized_by(|record| record as _), record.unsized_by(|record| record as _)) };
-        (JoinHandle::of_goroutine(handle), record)
+        unsafe {
+            submit(record.unsized_by(|record| record as _));
+            JoinHandle::of_goroutine(handle.unsized_by(|record| record as _))
+        }
     }
 
     #[track_caller]
@@ -155,18 +156,17 @@ impl Goroutine {
     {
         let stack_size = self.stack_bytes();
         let identity = Identity::new(current_identity(), Location::caller(), self.name.as_ref());
-        let (handle, record) = Self::record(Spec { identity, stack_size, stack, scope: None }, f);
         let here =
             current_worker().filter(|worker| self.runtime.as_ref().is_none_or(|its| Arc::ptr_eq(its, &worker.shared)));
-        match (here, self.near, self.runtime) {
+        let spec = Spec { identity, stack_size, stack, scope: None };
+        Self::record(spec, f, |record| match (here, self.near, self.runtime) {
             (Some(worker), Some(near), _) => {
                 count(&worker.remote.spawned);
                 worker.push_near(near, Fresh::new(record));
             }
             (None, _, Some(runtime)) => runtime.inject(Work::Fresh(Fresh::new(record))),
             _ => submit_fresh(record),
-        }
-        handle
+        })
     }
 }
 

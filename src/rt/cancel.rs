@@ -12,6 +12,7 @@
 use super::current::{current_goroutine, running};
 use super::g::G;
 use super::mail::Mail;
+use crate::primitive::heavy_or_fence;
 use std::num::NonZeroU64;
 use std::panic::resume_unwind;
 use std::sync::atomic::Ordering;
@@ -35,8 +36,12 @@ impl Drop for Cancelled {
 /// Tells a goroutine to end.
 pub(super) fn cancel(g: &G) {
     g.tell_to_end();
-    // Sequentially consistent: one that is not there yet will see it when it first runs.
-    if let Some(home) = g.home() {
+    let home = g.home().or_else(|| {
+        // One that is not there now either will see it when it first runs.
+        heavy_or_fence();
+        g.home()
+    });
+    if let Some(home) = home {
         home.post(Mail::Cancel { place: g.place.load(Ordering::Relaxed), id: g.identity.key() });
     }
 }

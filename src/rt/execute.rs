@@ -42,7 +42,7 @@ impl Worker {
                 return None;
             }
         };
-        G::start(&*body, self, stack);
+        G::start(&body, self, stack);
         let address = ptr::from_ref(g);
         let mut residents = self.residents.borrow_mut();
         g.place.store(residents.len(), Ordering::Relaxed);

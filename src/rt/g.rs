@@ -18,6 +18,7 @@ use super::switch::Context;
 use super::worker::Worker;
 use crate::debug::Origin;
 use crate::park::{Reason, Resumed, Wait};
+use crate::primitive::light_or_fence;
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
 use std::mem::{ManuallyDrop, offset_of};
@@ -129,7 +130,6 @@ pub(super) type Ended<T> = Result<T, Option<Box<dyn std::any::Any + Send>>>;
 
 /// A goroutine, whatever its closure is.
 pub(super) trait Body: Counted {
-    fn g(&self) -> &G;
     /// Runs the closure. Called once, on the goroutine's stack; nothing unwinds from it.
     fn run(&self);
     /// It will never run, or never again: who waits for its end is told, and why, as if that were its panic.
@@ -137,29 +137,45 @@ pub(super) trait Body: Counted {
 }
 
 /// A goroutine as its handle sees it.
-pub(super) trait Joinable<T>: Counted {
-    fn g(&self) -> &G;
-    fn end(&self) -> &End<T>;
+///
+/// # Safety
+/// It begins with a [`Known`].
+pub(super) unsafe trait Joinable<T>: Counted {}
 
-    fn identity(&self) -> &Identity {
-        &self.g().identity
+impl<B: ?Sized + Counted> Ref<B> {
+    #[inline(always)]
+    pub(super) fn end<T>(&self) -> &End<T>
+    where
+        B: Joinable<T>,
+    {
+        // SAFETY: whatever is joinable does.
+        unsafe { &self.begins_with::<Known<T>>().end }
     }
 
     /// Waits for its end. Called by its one handle.
-    fn join(&self, at: &'static Location<'static>) -> Result<T, JoinError> {
+    pub(super) fn join<T>(&self, at: &'static Location<'static>) -> Result<T, JoinError>
+    where
+        B: Joinable<T>,
+    {
         JoinError::of(self.end().wait(Reason::Join, at), self.identity())
     }
 }
 
 pub(super) type SharedBody = Ref<dyn Body + Send + Sync>;
 
+/// What is known of a goroutine to those who do not know its closure: the scheduler, and its handle.
+#[repr(C)]
+pub(super) struct Known<T> {
+    g: G,
+    end: End<T>,
+}
+
 /// All of a goroutine, from the beginning of a cache line on.
 #[repr(C, align(64))]
 pub(super) struct Record<F, T> {
-    g: G,
+    known: Known<T>,
     /// Taken when it runs.
     closure: UnsafeCell<Option<F>>,
-    end: End<T>,
 }
 
 // SAFETY: the closure is touched by who runs the goroutine, or by the last who has it, and so sent; it need not be `Sync`.
@@ -168,26 +184,23 @@ unsafe impl<F: Send, T: Send> Send for Record<F, T> {}
 // SAFETY: as above.
 unsafe impl<F: Send, T: Send> Sync for Record<F, T> {}
 
-// SAFETY: a field of its own, which nothing here touches.
-unsafe impl<F, T> Counted for Record<F, T> {
-    fn references(&self) -> &AtomicUsize {
-        &self.g.references
-    }
-}
+// SAFETY: the first field of the first field, in the order of C.
+unsafe impl<F, T> Counted for Record<F, T> {}
+// SAFETY: the first field, in the order of C.
+unsafe impl<F: FnOnce() -> T, T> Joinable<T> for Record<F, T> {}
 
 impl<F: FnOnce() -> T, T> Record<F, T> {
     #[inline(always)]
     pub(super) fn two(spec: Spec, closure: F) -> (Ref<Self>, Ref<Self>) {
-        let span = &const { Span { before: offset_of!(Self, g), size: size_of::<Self>() } };
-        Ref::two(|| Self { g: G::new(spec, span), closure: UnsafeCell::new(Some(closure)), end: End::new() })
+        let size = size_of::<Self>();
+        Ref::two(|| Self {
+            known: Known { g: G::new(spec, size), end: End::new() },
+            closure: UnsafeCell::new(Some(closure)),
+        })
     }
 }
 
 impl<F: FnOnce() -> T, T> Body for Record<F, T> {
-    fn g(&self) -> &G {
-        &self.g
-    }
-
     fn run(&self) {
         let place = self.closure.get();
         // SAFETY: this runs once, and nobody else touches the closure of a goroutine that runs. What it has captured is not to
@@ -198,7 +211,8 @@ impl<F: FnOnce() -> T, T> Body for Record<F, T> {
             place.write(None);
             closure.expect("run once")
         };
-        let told_to_end = self.g.is_told_to_end();
+        let Known { g, end } = &self.known;
+        let told_to_end = g.is_told_to_end();
         let ended = catch_unwind(AssertUnwindSafe(|| {
             if told_to_end {
                 // Here, where what the drop waits for parks the goroutine.
@@ -213,38 +227,29 @@ impl<F: FnOnce() -> T, T> Body for Record<F, T> {
             Err(payload) if payload.is::<Cancelled>() => Err(None),
             Err(payload) => Err(Some(payload)),
         };
-        let unwanted = self.end.set(ended);
+        let unwanted = end.set(ended);
         let panicked = matches!(unwanted, Some(Err(Some(_))));
         if panicked {
-            self.g.identity.report(format_args!("has panicked, and nobody joins it"));
+            g.identity.report(format_args!("has panicked, and nobody joins it"));
         }
         let _ = catch_unwind(AssertUnwindSafe(|| drop(unwanted)));
-        if let Some(scope) = &self.g.scope {
+        if let Some(scope) = &g.scope {
             scope.child_ended(panicked);
         }
     }
 
     fn forsake(&self, why: Option<String>) {
-        if self.g.home().is_none() {
+        let Known { g, end } = &self.known;
+        if g.home().is_none() {
             // SAFETY: it has not started, and never will.
             let closure = unsafe { (*self.closure.get()).take() };
             // What it borrows from a scope is borrowed no more when the scope is told.
             let _ = catch_unwind(AssertUnwindSafe(|| drop(closure)));
-            if let Some(scope) = &self.g.scope {
+            if let Some(scope) = &g.scope {
                 scope.child_ended(false);
             }
         }
-        drop(self.end.set(Err(why.map(|why| Box::new(why) as _))));
-    }
-}
-
-impl<F: FnOnce() -> T, T> Joinable<T> for Record<F, T> {
-    fn g(&self) -> &G {
-        &self.g
-    }
-
-    fn end(&self) -> &End<T> {
-        &self.end
+        drop(end.set(Err(why.map(|why| Box::new(why) as _))));
     }
 }
 
@@ -257,25 +262,18 @@ pub(super) struct Spec {
     pub(super) scope: Option<Arc<ScopeState>>,
 }
 
-/// A record's memory.
-#[derive(Debug)]
-pub(super) struct Span {
-    /// So many bytes before what the scheduler knows.
-    pub(super) before: usize,
-    pub(super) size: usize,
-}
-
 /// What the scheduler knows of a goroutine, the first three cache lines of its record. What is touched whenever it is switched is
 /// the second.
 #[repr(C)]
 pub(super) struct G {
-    references: AtomicUsize,
+    /// [`Ref`]'s.
+    pub(super) references: AtomicUsize,
     /// The child of which scope it is.
     pub(super) scope: Option<Arc<ScopeState>>,
     /// Its place among those who live on its worker, which alone writes it; to others it is a hint.
     pub(super) place: AtomicUsize,
-    /// The record that this is in.
-    pub(super) span: &'static Span,
+    /// Bytes of the record that begins with this.
+    pub(super) size: usize,
     pub(super) stack_size: usize,
     pub(super) identity: Identity,
     /// What others know of its worker, from its first run on.
@@ -317,15 +315,15 @@ pub(super) struct Own {
     pub(super) context: Context,
     /// What it has last awaited a future with: what the waker points to.
     pub(super) awaits: Cell<*const ()>,
-    /// While it is not 0, it is not made to unwind.
-    pub(super) shields: Cell<u32>,
+    /// While it is not 0, it is not made to unwind. A word, as above.
+    pub(super) shields: Cell<usize>,
     /// The innermost scope that it is in.
     pub(super) scopes: Cell<*const ScopeState>,
 }
 
 impl G {
     #[inline(always)]
-    fn new(Spec { identity, stack_size, stack, scope }: Spec, span: &'static Span) -> Self {
+    fn new(Spec { identity, stack_size, stack, scope }: Spec, size: usize) -> Self {
         Self {
             identity,
             stack_size,
@@ -335,7 +333,7 @@ impl G {
             scope,
             references: AtomicUsize::new(0),
             place: AtomicUsize::new(usize::MAX),
-            span,
+            size,
             own: Own {
                 context: Context::new(stack),
                 resumed: Cell::new(Resumed::Readied),
@@ -354,7 +352,7 @@ impl G {
     /// Where it lives; `None` before its first run.
     pub(super) fn home(&self) -> Option<&'static Remote> {
         // SAFETY: a remote is never freed.
-        unsafe { self.home.load(Ordering::SeqCst).as_ref() }
+        unsafe { self.home.load(Ordering::Acquire).as_ref() }
     }
 
     /// Is it, or the scope that it is a child of, cancelled?
@@ -369,11 +367,10 @@ impl G {
     }
 
     /// Gives a goroutine its stack, and makes it this worker's for good.
-    pub(super) fn start(body: &dyn Body, worker: &Worker, stack: Stack) {
+    pub(super) fn start(body: &Ref<dyn Body>, worker: &Worker, stack: Stack) {
         let g = body.g();
-        // SAFETY: only the lifetime changes: the worker keeps the record until the coroutine has ended, or for ever.
-        let body: *const (dyn Body + 'static) = unsafe { std::mem::transmute(ptr::from_ref(body)) };
-        // SAFETY: the record outlives the coroutine, which gives the stack back.
+        let body = ptr::from_ref(&**body);
+        // SAFETY: the worker keeps the record until the coroutine has ended, which gives the stack back, or for ever.
         unsafe {
             g.live_on(worker, &stack);
             g.own.context.prepare(stack, body);
@@ -385,8 +382,9 @@ impl G {
     /// # Safety
     /// It stays where it is for as long as anything runs on the stack.
     pub(super) unsafe fn live_on(&self, worker: &Worker, stack: &Stack) {
-        // Sequentially consistent: who cancels it either finds it here, or is seen when it first runs.
-        self.home.store(ptr::from_ref(worker.remote).cast_mut(), Ordering::SeqCst);
+        self.home.store(ptr::from_ref(worker.remote).cast_mut(), Ordering::Release);
+        // Who cancels it either finds it here, or is seen when it first runs.
+        light_or_fence();
         // SAFETY: the caller's contract.
         unsafe { stack.set_owner(self) };
     }

@@ -1,71 +1,98 @@
 //! An end that one waiter waits for: a goroutine's by its handle, the last child's by its scope.
 //!
+//! To set it is one exchange, and where nobody waits that is all. Who waits is entered and taken out under the lock: by who sets it, who has
+//! seen that somebody may be, or by himself.
+//!
 //! Invariant: what the latch announces is written before [`Latch::set`] and read after it is seen. Who sets it has a reference
-//! to what it is in, which may else be gone once it is seen. The wait that [`State::Parked`] points to is alive: its owner takes
-//! it out under the lock, or finds that it was taken.
+//! to what it is in, which may else be gone once it is seen. The wait that [`Waiting::Parked`] points to is alive: its owner takes
+//! it out under the lock, or finds that it was taken. While the stage is [`OPEN`], nobody is entered.
 
 use crate::park::{Outcome, Ready, Reason, Spin, Wait, Waiter};
-use crate::primitive::lock::Lock;
-use crate::primitive::{AtomicBool, Ordering};
+use crate::primitive::lock::{Guard, Lock};
+use crate::primitive::{AtomicU8, Ordering};
 use std::panic::Location;
 use std::ptr;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 pub(super) struct Latch {
-    state: Lock<State>,
-    /// The state, as who need not wait sees it.
-    is_set: AtomicBool,
+    waiting: Lock<Waiting>,
+    /// How far it has come.
+    stage: AtomicU8,
 }
 
-enum State {
-    /// Nobody waits.
-    Open,
-    Parked(*const Wait),
-    Awaited(Waker),
-    /// Nobody will.
-    Unwanted,
+/// Nobody waits, or has.
+const OPEN: u8 = 0;
+/// Somebody does, or has.
+const AWAITED: u8 = 1;
+/// Nobody will.
+const UNWANTED: u8 = 2;
+const SET: u8 = 3;
+
+enum Waiting {
     /// With nothing in the place where the waiter was. Else that would stay in the record, and whoever looks in memory for who
     /// knows its stack would find that the record does.
-    #[expect(dead_code, reason = "for what it overwrites")]
-    Set(*const Wait),
+    Nobody(#[expect(dead_code, reason = "for what it overwrites")] *const Wait),
+    Parked(*const Wait),
+    Awaited(Waker),
 }
 
-const SET: State = State::Set(ptr::null());
+const NOBODY: Waiting = Waiting::Nobody(ptr::null());
 
 // SAFETY: a wait is ended under the lock, by which it is alive.
-unsafe impl Send for State {}
+unsafe impl Send for Waiting {}
 
 /// There is nobody who would see it set.
 pub(super) struct Unwanted;
 
 impl Latch {
     pub(super) fn new() -> Self {
-        Self { state: Lock::new(State::Open), is_set: AtomicBool::new(false) }
+        Self { waiting: Lock::new(NOBODY), stage: AtomicU8::new(OPEN) }
+    }
+
+    /// One stage becomes another. Acquire: who finds it set sees what is announced.
+    #[inline]
+    fn steps(&self, from: u8, to: u8) -> bool {
+        self.stage.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     /// Announces the end. The caller fires the wake-up.
     #[inline(always)]
     pub(super) fn set(&self) -> Result<Ready, Unwanted> {
-        let mut state = self.state.lock();
         // Release: who sees it sees what is announced.
-        self.is_set.store(true, Ordering::Release);
-        match std::mem::replace(&mut *state, SET) {
-            State::Open | State::Set(_) => Ok(Ready::NOBODY),
-            State::Parked(wait) => {
+        match self.stage.swap(SET, Ordering::AcqRel) {
+            AWAITED => Ok(self.take_waiting()),
+            UNWANTED => Err(Unwanted),
+            _ => Ok(Ready::NOBODY),
+        }
+    }
+
+    /// Ends the wait of who waits, unless he has left meanwhile.
+    #[inline(never)]
+    fn take_waiting(&self) -> Ready {
+        let mut waiting = self.waiting.lock();
+        match std::mem::replace(&mut *waiting, NOBODY) {
+            Waiting::Nobody(_) => Ready::NOBODY,
+            Waiting::Parked(wait) => {
                 let mut ready = Ready::NOBODY;
                 // SAFETY: it is alive, and taken out by this; a plain wait is ended by who takes it out.
                 unsafe { Wait::finish(wait, Outcome::Completed, 0, &mut ready) };
-                Ok(ready)
+                ready
             }
-            State::Awaited(waker) => Ok(Ready::of(Waiter::Task(waker))),
-            State::Unwanted => Err(Unwanted),
+            Waiting::Awaited(waker) => Ready::of(Waiter::Task(waker)),
         }
     }
 
     #[inline]
     pub(super) fn is_set(&self) -> bool {
-        self.is_set.load(Ordering::Acquire)
+        self.stage.load(Ordering::Acquire) == SET
+    }
+
+    /// The lock for who is going to wait; `None` if it is set.
+    fn lock_to_wait(&self) -> Option<Guard<'_, Waiting>> {
+        let waiting = self.waiting.lock();
+        let is_to_come = self.steps(OPEN, AWAITED) || !self.is_set();
+        is_to_come.then_some(waiting)
     }
 
     /// Waits; false if the deadline has come first.
@@ -76,20 +103,14 @@ impl Latch {
         let wait = Wait::of_caller(reason, at);
         // Others reach it by this pointer only.
         let this = &raw const wait;
-        {
-            let mut state = self.state.lock();
-            if let State::Set(_) = *state {
-                return true;
-            }
-            *state = State::Parked(this);
+        match self.lock_to_wait() {
+            Some(mut waiting) => *waiting = Waiting::Parked(this),
+            None => return true,
         }
         let mut set = wait.park(deadline, &Spin::none(), &|| 0, || {}).is_some();
         if !set {
-            let mut state = self.state.lock();
-            match *state {
-                State::Set(_) => set = true,
-                _ => *state = State::Open,
-            }
+            *self.waiting.lock() = NOBODY;
+            set = self.is_set();
         }
         wait.over();
         set
@@ -98,32 +119,25 @@ impl Latch {
     /// Waits as a task.
     pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
         let waker = cx.waker().clone();
-        let old = {
-            let mut state = self.state.lock();
-            match *state {
-                State::Set(_) => return Poll::Ready(()),
-                _ => std::mem::replace(&mut *state, State::Awaited(waker)),
-            }
-        };
+        let Some(mut waiting) = self.lock_to_wait() else { return Poll::Ready(()) };
+        let old = std::mem::replace(&mut *waiting, Waiting::Awaited(waker));
+        drop(waiting);
         // A foreign waker, dropped behind the lock.
         drop(old);
         Poll::Pending
     }
 
     /// Nobody will wait any more. True if it is set.
+    #[inline]
     pub(super) fn leave(&self) -> bool {
         // As whoever has waited leaves.
-        if self.is_set() {
-            return true;
-        }
-        let old = {
-            let mut state = self.state.lock();
-            match *state {
-                State::Set(_) => return true,
-                _ => std::mem::replace(&mut *state, State::Unwanted),
-            }
-        };
+        self.is_set() || !self.steps(OPEN, UNWANTED) && self.leave_late()
+    }
+
+    #[cold]
+    fn leave_late(&self) -> bool {
+        let old = std::mem::replace(&mut *self.waiting.lock(), NOBODY);
         drop(old);
-        false
+        !self.steps(AWAITED, UNWANTED)
     }
 }

@@ -69,9 +69,9 @@ impl Resident {
 pub(crate) unsafe fn residents(mut each: impl FnMut(Resident)) {
     stack::owned(|slot, g| {
         // SAFETY: the owner of a slot is alive.
-        let span = unsafe { g.as_ref() }.span;
-        let start = g.addr().get() - span.before;
-        each(Resident { slot, record: start..start + span.size, g });
+        let size = unsafe { g.as_ref() }.size;
+        let start = g.addr().get();
+        each(Resident { slot, record: start..start + size, g });
     });
 }
 

@@ -1,6 +1,7 @@
 //! References to goroutines' records, and where a record's memory comes from.
 //!
-//! A goroutine is one allocation that two refer to: its worker and its handle. It is counted in the record itself, and what
+//! A goroutine is one allocation that two refer to: its worker and its handle. It is counted in the record itself, at its beginning,
+//! which is found whatever the rest of it is. What
 //! has been a record becomes the next one's: each worker keeps the memory of some, by size. With 10,000 goroutines that start and
 //! end together the allocator took a third of the time; worse, it gave the pages back after each wave, and faulted them in
 //! again for the next.
@@ -8,12 +9,13 @@
 //! Invariant: memory in a worker's list is of the list's size, and nobody's.
 
 use super::current::current_worker;
+use super::g::{G, Identity};
 use super::prefetch::prefetch;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::Cell;
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 /// Bytes by which the sizes differ: a cache line, to which records are aligned.
 const STEP: usize = 64;
@@ -25,10 +27,8 @@ const KEPT: usize = if cfg!(any(miri, gochan_corosensei)) { 0 } else { 4 << 20 }
 /// What counts its references.
 ///
 /// # Safety
-/// It is the same counter for as long as the value lives, and is touched by [`Ref`] only.
-pub(super) unsafe trait Counted {
-    fn references(&self) -> &AtomicUsize;
-}
+/// It begins with a [`G`].
+pub(super) unsafe trait Counted {}
 
 /// A reference to a record.
 pub(super) struct Ref<B: ?Sized + Counted>(NonNull<B>);
@@ -50,13 +50,33 @@ impl<B: Counted> Ref<B> {
         unsafe {
             memory.write(make());
             // Relaxed: nobody else knows it.
-            memory.as_ref().references().store(2, Ordering::Relaxed);
+            memory.cast::<G>().as_ref().references.store(2, Ordering::Relaxed);
         }
         (Self(memory), Self(memory))
     }
 }
 
 impl<B: ?Sized + Counted> Ref<B> {
+    /// What the scheduler knows of it.
+    #[inline(always)]
+    pub(super) fn g(&self) -> &G {
+        // SAFETY: whatever is counted does.
+        unsafe { self.begins_with() }
+    }
+
+    /// # Safety
+    /// The record begins with that.
+    #[inline(always)]
+    pub(super) unsafe fn begins_with<A>(&self) -> &A {
+        // SAFETY: counted, so it lives; the caller's contract.
+        unsafe { self.0.cast().as_ref() }
+    }
+
+    /// What is known of it from its start.
+    pub(super) fn identity(&self) -> &Identity {
+        &self.g().identity
+    }
+
     /// The same record behind a trait.
     ///
     /// # Safety
@@ -77,7 +97,7 @@ impl<B: ?Sized + Counted> Ref<B> {
 impl<B: ?Sized + Counted> Clone for Ref<B> {
     fn clone(&self) -> Self {
         // Relaxed: who clones has a reference.
-        self.references().fetch_add(1, Ordering::Relaxed);
+        self.g().references.fetch_add(1, Ordering::Relaxed);
         Self(self.0)
     }
 }
@@ -95,7 +115,7 @@ impl<B: ?Sized + Counted> Deref for Ref<B> {
 impl<B: ?Sized + Counted> Drop for Ref<B> {
     #[inline]
     fn drop(&mut self) {
-        let references = self.references();
+        let references = &self.g().references;
         // Whoever sees that he has the only one need not count: there is nobody to clone it. Acquire, and release: what the others were
         // used for is done when the last one goes.
         if references.load(Ordering::Acquire) != 1 {

@@ -33,7 +33,8 @@ impl Outside {
 pub(in crate::rt) struct Context {
     inside: Cell<*mut Word>,
     stack: Cell<Option<Stack>>,
-    ended: Cell<bool>,
+    /// Not 0: it has. A word: with a gap behind it the fields from here on would not be made in place.
+    ended: Cell<usize>,
 }
 
 // The first frame of a stack: takes the function off it, which leaves it aligned, and calls; what then lies on top is the argument.
@@ -99,7 +100,7 @@ extern "C" fn enter(place: *mut *const dyn Body) -> ! {
             place.write(next);
         }
         let (worker, g) = running();
-        g.own.context.ended.set(true);
+        g.own.context.ended.set(1);
         g.own.context.switch_out(&worker.outside);
     }
     // Nobody resumes a goroutine that has ended.
@@ -112,7 +113,7 @@ impl Context {
 
     /// Its stack may have been taken beforehand.
     pub(in crate::rt) fn new(stack: Option<Stack>) -> Self {
-        Self { inside: Cell::new(ptr::null_mut()), ended: Cell::new(false), stack: Cell::new(stack) }
+        Self { inside: Cell::new(ptr::null_mut()), ended: Cell::new(0), stack: Cell::new(stack) }
     }
 
     /// The stack that was taken beforehand.
@@ -189,7 +190,7 @@ impl Context {
     /// Has it come to its end?
     #[inline]
     pub(in crate::rt) fn has_ended(&self) -> bool {
-        self.ended.get()
+        self.ended.get() != 0
     }
 
     /// Where its stack stops, while it does not run; `None` if that cannot be told.

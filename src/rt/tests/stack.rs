@@ -1,6 +1,6 @@
 //! Stacks. Each test has a size of its own, and so a pool of its own.
 
-use crate::rt::g::{Body, Identity, Record, Spec};
+use crate::rt::g::{Identity, Record, Spec};
 use crate::rt::guard::page_size;
 use crate::rt::slab::{Class, SCAVENGE};
 use crate::rt::stack::{Stack, StackError, Stacks, owner_of_guard};
