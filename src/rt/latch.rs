@@ -8,8 +8,7 @@
 //! it out under the lock, or finds that it was taken. While the stage is [`OPEN`], nobody is entered.
 
 use crate::park::{Outcome, Ready, Reason, Spin, Wait, Waiter};
-use crate::primitive::lock::{Guard, Lock};
-use crate::primitive::{AtomicU8, Ordering};
+use crate::primitive::{AtomicU8, Guard, Lock, Ordering};
 use std::panic::Location;
 use std::ptr;
 use std::task::{Context, Poll, Waker};
@@ -60,7 +59,8 @@ impl Latch {
     #[inline(always)]
     pub(super) fn set(&self) -> Result<Ready, Unwanted> {
         // Release: who sees it sees what is announced.
-        match self.stage.swap(SET, Ordering::AcqRel) {
+        let order = if cfg!(gochan_bug = "end_set_relaxed") { Ordering::Relaxed } else { Ordering::AcqRel };
+        match self.stage.swap(SET, order) {
             AWAITED => Ok(self.take_waiting()),
             UNWANTED => Err(Unwanted),
             _ => Ok(Ready::NOBODY),

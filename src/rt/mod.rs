@@ -32,6 +32,8 @@ mod task;
 mod unblock;
 mod worker;
 
+#[cfg(all(test, gochan_loom))]
+mod loom;
 #[cfg(test)]
 mod tests;
 
