@@ -146,6 +146,7 @@ models_of_both_kinds! {
     round_2: round(2);
 }
 
+/// More values than there are slots go round, and neither side ever waits: what orders a slot's uses are the numbers alone.
 #[test]
 fn round_of_tries_2() {
     model(|| round_of_tries(2));
