@@ -7,6 +7,7 @@
 
 use super::{Done, Wait, Waiter, Who};
 use crate::primitive::{AtomicU8, AtomicU16, Ordering, is_over, pause, thread, time_left};
+use std::cell::Cell;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,11 @@ const SLOW: u8 = 4;
 const TOO_SLOW: u8 = 2 * SLOW;
 /// Waits without yields after a slow one.
 const WAITS_WITHOUT: u16 = 500;
+/// A yield that takes so long has let somebody else run on this core. One that finds nobody takes half of it.
+const LET_OTHERS_RUN: Duration = Duration::from_micros(1);
+/// Waits of a thread that may end by such yields before one is a sleep instead.
+const SHARED: u8 = 64;
+
 /// Fewest of either, so that a channel can find out that they pay again. One yield is enough for two threads on one
 /// core, each of which waits for the other.
 const FEWEST: u8 = 3;
@@ -55,6 +61,18 @@ pub(crate) struct Spin {
     /// How often looks are doubled: once more for each that has found several values or slots, not at all once one has found a
     /// single one, for which somebody may have waited.
     longer: AtomicU8,
+}
+
+thread_local! {
+    /// How many waits of this thread have ended by a yield that let others run, since it last slept for it. Two threads that yield to each
+    /// other on one core stay there, though another core is idle: the kernel chooses a core for who wakes up, and looks only now and
+    /// then whether who runs would be better off elsewhere. So one of many such waits is a sleep.
+    static SHARES: Cell<u8> = const { Cell::new(0) };
+}
+
+/// Has this thread shared its core for so long that it had better sleep once? Then it begins anew.
+fn has_shared_long() -> bool {
+    SHARES.get() >= SHARED && SHARES.replace(0) > 0
 }
 
 impl Spin {
@@ -136,11 +154,15 @@ impl Spin {
             self.yields.store(if yields > MOST_YIELDS + 1 { yields - 1 } else { FEWEST.into() }, Ordering::Relaxed);
             return wait.done();
         }
-        let mut before = happened();
+        if has_shared_long() {
+            return wait.done();
+        }
+        let (mut before, mut took) = (happened(), Duration::ZERO);
         for _ in 0..yields {
             if let Some(done) = wait.done() {
                 pays(yields, MOST_YIELDS, |count| self.yields.store(count, Ordering::Relaxed));
                 self.yield_has_paid();
+                SHARES.set(SHARES.get() + u8::from(took > LET_OTHERS_RUN));
                 return Some(done);
             }
             if passed(deadline) {
@@ -148,7 +170,7 @@ impl Spin {
             }
             let start = Instant::now();
             thread::yield_now();
-            let took = start.elapsed();
+            took = start.elapsed();
             if took > SLOW_YIELD {
                 let now = happened();
                 let is_brisk = u128::from(now.wrapping_sub(before)) > took.as_nanos() / BRISK.as_nanos();
@@ -249,12 +271,15 @@ fn several_cores() -> bool {
 
 #[cfg(all(test, not(any(gochan_loom, gochan_shuttle))))]
 mod tests {
-    use super::{ENOUGH_HELP, LOOKS_AHEAD, MOST_HELP, MOST_YIELDS, SLOW, Spin, several_cores};
+    use super::{ENOUGH_HELP, LOOKS_AHEAD, MOST_HELP, MOST_YIELDS, SHARED, SHARES, SLOW, Spin, several_cores};
+    use crate::park::{Reason, Wait};
     use crate::primitive::Ordering;
+    use std::cell::Cell;
+    use std::panic::Location;
 
     /// How often it looks, if what it looks for is there from this look on.
     fn looks(spin: &Spin, there_from: u32) -> u32 {
-        let looks = std::cell::Cell::new(0);
+        let looks = Cell::new(0);
         spin.look_ahead(4, || usize::from(looks.replace(looks.get() + 1) + 1 >= there_from));
         looks.get()
     }
@@ -268,6 +293,22 @@ mod tests {
         assert!(spin.is_too_slow(), "after the waits without, one is enough");
         (0..2 * SLOW).for_each(|_| spin.yield_has_paid());
         assert!(!spin.is_too_slow(), "yields have paid since");
+    }
+
+    #[test]
+    fn sleeps_once_where_many_yields_have_let_others_run() {
+        let (spin, wait) = (Spin::new(), Wait::new(Reason::ChanReceive, Location::caller()));
+        let yields = || {
+            // Who yields wants to know how much happens meanwhile.
+            let asked = Cell::new(false);
+            assert!(spin.until_done(&wait, None, &|| u64::from(asked.replace(true))).is_none());
+            asked.get()
+        };
+        SHARES.set(SHARED - 1);
+        assert!(yields());
+        SHARES.set(SHARED);
+        assert!(!yields(), "this one is a sleep");
+        assert!(yields(), "and the next is not");
     }
 
     #[test]
