@@ -297,11 +297,11 @@ mod tests {
 
     #[test]
     fn sleeps_once_where_many_yields_have_let_others_run() {
-        let (spin, wait) = (Spin::new(), Wait::new(Reason::ChanReceive, Location::caller()));
+        let wait = Wait::new(Reason::ChanReceive, Location::caller());
         let yields = || {
             // Who yields wants to know how much happens meanwhile.
             let asked = Cell::new(false);
-            assert!(spin.until_done(&wait, None, &|| u64::from(asked.replace(true))).is_none());
+            assert!(Spin::new().until_done(&wait, None, &|| u64::from(asked.replace(true))).is_none());
             asked.get()
         };
         SHARES.set(SHARED - 1);

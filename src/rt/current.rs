@@ -111,9 +111,14 @@ unsafe fn ready(g: NonNull<()>) {
     let home = unsafe { (*g).home() }.expect("it has started");
     match current_worker() {
         Some(worker) if ptr::eq(worker.remote, home) => {
-            // SAFETY: as above.
-            unsafe { (*g).own.context.prefetch() };
             worker.ready_here(g);
+            // SAFETY: as above; who runs here is alive.
+            unsafe {
+                (*g).prefetch();
+                if let Some(running) = worker.current.get().as_ref() {
+                    running.is_followed_by(&*g);
+                }
+            }
         }
         // SAFETY: as above, and this is its one wake-up.
         _ => unsafe { home.post_ready(g) },

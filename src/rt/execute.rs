@@ -9,13 +9,18 @@
 use super::current;
 use super::g::{Body, Fresh, G};
 use super::mail::count;
+use super::prefetch::prefetch_record;
 use super::record::Ref;
 use super::switch::Context;
 use super::worker::{CHAIN_PER_CLOCK, Worker};
 use crate::park::{set_goroutine, set_scheduler};
+use std::collections::VecDeque;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering;
 use std::thread;
+
+/// Fewer goroutines have their stacks in the nearest cache.
+const MANY_WAIT: usize = 16;
 
 impl Worker {
     /// Starts a goroutine and runs it.
@@ -111,7 +116,7 @@ impl Worker {
         }
         let mut next = self.runnext.get();
         if next.is_null() {
-            let Some(first) = self.ready.borrow_mut().pop_front() else { return ptr::null() };
+            let Some(first) = self.pop_ready() else { return ptr::null() };
             self.begin_chain();
             next = first;
         } else {
@@ -125,6 +130,24 @@ impl Worker {
         self.hops.set(hops - 1);
         self.remote.next_turn();
         next
+    }
+
+    /// The first of those who wait for their turn.
+    #[inline(always)]
+    fn pop_ready(&self) -> Option<*const G> {
+        /// Many wait, so the next ones have left the cache meanwhile.
+        #[inline(never)]
+        fn prefetch_next(ready: &VecDeque<*const G>) {
+            // SAFETY: who waits for its turn is alive.
+            unsafe { (*ready[0]).prefetch() };
+            prefetch_record(ready[1]);
+        }
+        let mut ready = self.ready.borrow_mut();
+        let first = ready.pop_front()?;
+        if ready.len() >= MANY_WAIT {
+            prefetch_next(&ready);
+        }
+        Some(first)
     }
 
     /// The running goroutine has ended, and this is its stack still. What is to begin there, as if it were a new one: a closure that was

@@ -11,6 +11,7 @@ use super::cancel::Cancelled;
 use super::census;
 use super::join::{End, JoinError};
 use super::mail::Remote;
+use super::prefetch::{Follower, prefetch_stack};
 use super::record::{Counted, Ref};
 use super::scope::ScopeState;
 use super::stack::{LINE, Stack};
@@ -26,7 +27,7 @@ use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// Which goroutine or task: what is known of it from its start.
 ///
@@ -192,7 +193,7 @@ unsafe impl<F: FnOnce() -> T, T> Joinable<T> for Record<F, T> {}
 impl<F: FnOnce() -> T, T> Record<F, T> {
     #[inline(always)]
     pub(super) fn two(spec: Spec, closure: F) -> (Ref<Self>, Ref<Self>) {
-        let size = size_of::<Self>();
+        let size = const { size_of::<Self>() as u32 };
         Ref::two(|| Self {
             known: Known { g: G::new(spec, size), end: End::new() },
             closure: UnsafeCell::new(Some(closure)),
@@ -263,7 +264,7 @@ pub(super) struct Spec {
 }
 
 /// What the scheduler knows of a goroutine, the first three cache lines of its record. What is touched whenever it is switched is
-/// the second.
+/// the second, and of the first whom it has readied.
 #[repr(C)]
 pub(super) struct G {
     /// [`Ref`]'s.
@@ -272,23 +273,26 @@ pub(super) struct G {
     pub(super) scope: Option<Arc<ScopeState>>,
     /// Its place among those who live on its worker, which alone writes it; to others it is a hint.
     pub(super) place: AtomicUsize,
-    /// Bytes of the record that begins with this.
-    pub(super) size: usize,
+    /// Whom it has readied last; its worker's, too. Here, where there is room.
+    follower: Cell<Follower>,
     pub(super) stack_size: usize,
     pub(super) identity: Identity,
     /// What others know of its worker, from its first run on.
     home: AtomicPtr<Remote>,
     /// While it is readied, on its worker's list: who was before it.
     pub(super) readied_before: Cell<*const G>,
-    /// What would have it end. A word: with a gap behind it the fields from here on would not be made in place.
-    ends: AtomicUsize,
+    /// What would have it end.
+    ends: AtomicU32,
+    /// Bytes of the record that begins with this. Beside what would else have a gap behind it, with which the fields from here on would not
+    /// be made in place.
+    pub(super) size: u32,
     pub(super) own: Own,
 }
 
 /// It was cancelled.
-const CANCELLED: usize = 1;
+const CANCELLED: u32 = 1;
 /// It is the child of a scope, which may be.
-const SCOPED: usize = 2;
+const SCOPED: u32 = 2;
 
 // A model checker's atomics are larger.
 #[cfg(not(any(gochan_loom, gochan_shuttle)))]
@@ -323,16 +327,17 @@ pub(super) struct Own {
 
 impl G {
     #[inline(always)]
-    fn new(Spec { identity, stack_size, stack, scope }: Spec, size: usize) -> Self {
+    fn new(Spec { identity, stack_size, stack, scope }: Spec, size: u32) -> Self {
         Self {
             identity,
             stack_size,
             home: AtomicPtr::new(ptr::null_mut()),
             readied_before: Cell::new(ptr::null()),
-            ends: AtomicUsize::new(if scope.is_some() { SCOPED } else { 0 }),
+            ends: AtomicU32::new(if scope.is_some() { SCOPED } else { 0 }),
             scope,
             references: AtomicUsize::new(0),
             place: AtomicUsize::new(usize::MAX),
+            follower: Cell::default(),
             size,
             own: Own {
                 context: Context::new(stack),
@@ -364,6 +369,23 @@ impl G {
 
     pub(super) fn tell_to_end(&self) {
         self.ends.fetch_or(CANCELLED, Ordering::SeqCst);
+    }
+
+    /// It will be run before long: what it will touch then had better be in the cache.
+    #[inline(always)]
+    pub(super) fn prefetch(&self) {
+        if let Some(top) = self.own.context.top() {
+            prefetch_stack(top);
+            self.follower.get().prefetch(self, top);
+        }
+    }
+
+    /// It has readied that one.
+    #[inline(always)]
+    pub(super) fn is_followed_by(&self, g: &Self) {
+        if let Some(top) = g.own.context.top() {
+            self.follower.set(Follower::new(g, top));
+        }
     }
 
     /// Gives a goroutine its stack, and makes it this worker's for good.

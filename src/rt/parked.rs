@@ -46,7 +46,7 @@ impl Resident {
     /// As above.
     pub(crate) unsafe fn live(&self) -> Range<usize> {
         // SAFETY: as above.
-        let stop = unsafe { self.g.as_ref() }.own.context.stops_at();
+        let stop = unsafe { self.g.as_ref() }.own.context.top().map(|top| top.addr());
         // Who has a free stack knows it by its lowest address, and may do so for long after.
         let stop = stop.filter(|stop| self.slot.contains(stop)).unwrap_or(self.slot.start + 1);
         stop..self.slot.end
@@ -69,7 +69,7 @@ impl Resident {
 pub(crate) unsafe fn residents(mut each: impl FnMut(Resident)) {
     stack::owned(|slot, g| {
         // SAFETY: the owner of a slot is alive.
-        let size = unsafe { g.as_ref() }.size;
+        let size = unsafe { g.as_ref() }.size as usize;
         let start = g.addr().get();
         each(Resident { slot, record: start..start + size, g });
     });

@@ -98,16 +98,13 @@ impl Context {
     }
 
     /// Where its stack stops is the coroutine's.
-    pub(in crate::rt) fn prefetch(&self) {}
+    pub(in crate::rt) fn top(&self) -> Option<*const u8> {
+        None
+    }
 
     /// Has it come to its end?
     pub(in crate::rt) fn has_ended(&self) -> bool {
         self.ended.get()
-    }
-
-    /// Where its stack stops, while it does not run; `None` if that cannot be told.
-    pub(in crate::rt) fn stops_at(&self) -> Option<usize> {
-        None
     }
 
     /// The stack of one that has ended.

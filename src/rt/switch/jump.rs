@@ -7,14 +7,10 @@
 
 use crate::rt::current::running;
 use crate::rt::g::Body;
-use crate::rt::prefetch::prefetch;
 use crate::rt::stack::Stack;
 use std::arch::{asm, global_asm};
 use std::cell::Cell;
 use std::{process, ptr};
-
-/// Cache lines on top of a stack that a goroutine comes back to from a `recv`: its frame, and those of who waits for it.
-const PREFETCHED: usize = 8;
 
 /// What lies on a stack that has stopped: where to go on, and registers.
 type Word = *const ();
@@ -181,21 +177,16 @@ impl Context {
         unsafe { switch(self.inside.as_ptr(), next.inside.get()) };
     }
 
-    /// It will be switched in before long: what lies on top of its stack had better be in the cache by then.
+    /// The top of its stack, while it does not run; `None` if that is not known.
     #[inline(always)]
-    pub(in crate::rt) fn prefetch(&self) {
-        prefetch(self.inside.get().cast(), PREFETCHED);
+    pub(in crate::rt) fn top(&self) -> Option<*const u8> {
+        Some(self.inside.get().cast())
     }
 
     /// Has it come to its end?
     #[inline]
     pub(in crate::rt) fn has_ended(&self) -> bool {
         self.ended.get() != 0
-    }
-
-    /// Where its stack stops, while it does not run; `None` if that cannot be told.
-    pub(in crate::rt) fn stops_at(&self) -> Option<usize> {
-        Some(self.inside.get().addr())
     }
 
     /// The stack of one that has ended.

@@ -92,7 +92,7 @@ fn a_stack_is_writable_down_to_its_guard() {
         assert!(!is_readable(limit) && !is_readable(limit + page_size() - 1));
         colours.insert((limit + stack.size() - base) / 64);
     }
-    assert_eq!(colours.len(), 16);
+    assert_eq!(colours.len(), 32);
     let bottoms: HashSet<_> = all.iter().map(bottom).collect();
     assert_eq!(bottoms.len(), 200, "each is its own");
 }
