@@ -164,17 +164,19 @@ pub enum Family {
     Arms,
     TryArms,
     Threads,
+    OneCore,
     Goroutines,
     Ring,
 }
 
 impl Family {
-    pub const ALL: [Family; 7] = [
+    pub const ALL: [Family; 8] = [
         Family::Waiters,
         Family::Withdraw,
         Family::Arms,
         Family::TryArms,
         Family::Threads,
+        Family::OneCore,
         Family::Goroutines,
         Family::Ring,
     ];
@@ -186,6 +188,7 @@ impl Family {
             Family::Arms => "arms",
             Family::TryArms => "try_arms",
             Family::Threads => "threads",
+            Family::OneCore => "one_core",
             Family::Goroutines => "goroutines",
             Family::Ring => "ring",
         }
@@ -203,6 +206,7 @@ impl Family {
             Family::Arms => "a select over N arms, all ready, and the message put back",
             Family::TryArms => "a select over N arms, none ready, per arm",
             Family::Threads => "a message sent and one received, by N threads at once",
+            Family::OneCore => "the same, by N threads that share one core",
             Family::Goroutines => "a round trip between two goroutines, beside N that wait",
             Family::Ring => "a hop of a token that goes round among N goroutines",
         }
@@ -212,7 +216,7 @@ impl Family {
     pub fn numbers(self) -> &'static [usize] {
         match self {
             Family::Waiters | Family::Withdraw => &[1, 10, 100, 1_000],
-            Family::Arms | Family::TryArms | Family::Threads => &[1, 2, 4, 8, 16, 32, 64],
+            Family::Arms | Family::TryArms | Family::Threads | Family::OneCore => &[1, 2, 4, 8, 16, 32, 64],
             Family::Goroutines => &[10, 100, 1_000, 10_000, 100_000, 1_000_000],
             Family::Ring => &[2, 10, 100, 1_000, 10_000, 100_000],
         }

@@ -65,6 +65,7 @@ impl Impl {
     const fn threads<L: crate::kinds::Threads>(self) -> Self {
         let (threads, latency) = (Some(blocking::cell::<L> as _), Some(latency::threads_cell::<L> as _));
         let column = self.grows(Family::Threads, growth::threads_cell::<L>);
+        let column = column.grows(Family::OneCore, growth::one_core_cell::<L>);
         Impl { threads, latency, memory: Some(memory::threads_cell::<L>), ..column }
     }
 

@@ -4,7 +4,7 @@ use crate::kinds::{
     AsyncRx, AsyncTx, AsyncUse, BlockingRx, BlockingTx, BlockingUse, Cap, Chan, Goroutines, Selects, Tasks, Threads,
     TrySelects,
 };
-use crate::measure::{Calibration, Metrics, ns_per_op};
+use crate::measure::{Calibration, Metrics, ns_per_op, pin_to};
 use crate::work::goroutines::{Ring, wait_for};
 use crate::work::threads::check;
 use std::cell::Cell;
@@ -164,6 +164,11 @@ pub fn try_arms_cell<L: TrySelects>(count: usize, target: Duration) -> Option<Me
 
 pub fn threads_cell<L: Threads>(count: usize, target: Duration) -> Option<Metrics> {
     ns_per_op(target, count, |n| L::open::<usize, _>(Cap::Bounded(SHARED), count, count, Turns { n }))
+}
+
+pub fn one_core_cell<L: Threads>(count: usize, target: Duration) -> Option<Metrics> {
+    pin_to(0);
+    threads_cell::<L>(count, target)
 }
 
 /// A thread for each pair of ends, which sends a message and receives one, in turns.
