@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use std::alloc::Layout;
 use std::fmt;
 use std::marker::PhantomData;
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -110,21 +110,23 @@ impl Drop for Large {
 }
 
 /// Room for the value that is received, until the operation is finished.
-pub(super) enum Slot {
-    Small(Small),
-    Large(Arc<Large>),
+pub(super) struct Slot {
+    small: Small,
+    /// Used instead, if there is one.
+    large: Option<Arc<Large>>,
 }
 
 impl Slot {
     #[inline]
     pub(super) fn small() -> Self {
-        Self::Small(Small(MaybeUninit::uninit()))
+        Self { small: Small(MaybeUninit::uninit()), large: None }
     }
 
+    #[inline]
     fn room(&mut self) -> *mut () {
-        match self {
-            Self::Small(small) => small.0.as_mut_ptr().cast(),
-            Self::Large(large) => large.room.cast(),
+        match &self.large {
+            None => self.small.0.as_mut_ptr().cast(),
+            Some(large) => large.room.cast(),
         }
     }
 }
@@ -229,15 +231,9 @@ impl<'a> Select<'a> {
         self.indices.remove(at);
     }
 
-    /// Selects, and says in `selected` what has fired, which stays where it is: it is large. Who calls this, and what finishes the
-    /// operation, is inlined, so that it is moved nowhere. False if nothing has fired.
+    /// Selects, and says in `selected` what has fired. False if nothing has.
     #[inline(never)]
-    fn run(
-        &mut self,
-        selected: &mut SelectedOperation<'a>,
-        patience: &Patience,
-        at: &'static Location<'static>,
-    ) -> bool {
+    fn run(&mut self, selected: &mut Selected<'a>, patience: &Patience, at: &'static Location<'static>) -> bool {
         let room = if is_small(self.needs) { selected.slot.room() } else { self.large_room_in(&mut selected.slot) };
         let cases = &*self.cases;
         // SAFETY: the room is large enough for every value that may be received.
@@ -276,7 +272,7 @@ impl<'a> Select<'a> {
 
     /// A slot for any value that may be received.
     pub(super) fn slot(&mut self) -> Slot {
-        if is_small(self.needs) { Slot::small() } else { Slot::Large(self.large_room()) }
+        Slot { large: (!is_small(self.needs)).then(|| self.large_room()), ..Slot::small() }
     }
 
     /// From now on values are received in this slot, which stays where it is.
@@ -288,12 +284,12 @@ impl<'a> Select<'a> {
     /// What has fired, with the slot that it was to receive in.
     pub(super) fn operation(&self, (case, fired): (usize, Fired), slot: Slot) -> SelectedOperation<'a> {
         let Case { target, dir, .. } = self.cases[case];
-        SelectedOperation { index: self.indices[case], target, dir, fired, slot, _not_send: PhantomData }
+        Selected { index: self.indices[case], target, dir, fired, slot }.into()
     }
 
     #[cold]
     fn large_room_in(&mut self, slot: &mut Slot) -> *mut () {
-        *slot = Slot::Large(self.large_room());
+        slot.large = Some(self.large_room());
         slot.room()
     }
 
@@ -330,8 +326,9 @@ impl<'a> Select<'a> {
     #[inline]
     #[track_caller]
     pub fn try_select(&mut self) -> Result<SelectedOperation<'a>, TrySelectError> {
-        let mut selected = SelectedOperation::none();
-        if self.run(&mut selected, &Patience::Try, Location::caller()) { Ok(selected) } else { Err(TrySelectError) }
+        let mut selected = Selected::none();
+        let fired = self.run(&mut selected, &Patience::Try, Location::caller());
+        if fired { Ok(selected.into()) } else { Err(TrySelectError) }
     }
 
     /// Waits until an operation is possible, and selects it.
@@ -353,10 +350,10 @@ impl<'a> Select<'a> {
     #[track_caller]
     pub fn select(&mut self) -> SelectedOperation<'a> {
         self.require_operations();
-        let mut selected = SelectedOperation::none();
+        let mut selected = Selected::none();
         let fired = self.run(&mut selected, &Patience::Forever, Location::caller());
         assert!(fired, "waited for ever");
-        selected
+        selected.into()
     }
 
     /// Waits until an operation is possible, at most for `timeout`, and selects it.
@@ -405,8 +402,8 @@ impl<'a> Select<'a> {
         patience: Patience,
         at: &'static Location<'static>,
     ) -> Result<SelectedOperation<'a>, SelectTimeoutError> {
-        let mut selected = SelectedOperation::none();
-        if self.run(&mut selected, &patience, at) { Ok(selected) } else { Err(SelectTimeoutError) }
+        let mut selected = Selected::none();
+        if self.run(&mut selected, &patience, at) { Ok(selected.into()) } else { Err(SelectTimeoutError) }
     }
 
     fn watch(&self, patience: Patience, at: &'static Location<'static>) -> Option<usize> {
@@ -532,19 +529,38 @@ pub struct SelectedOperation<'a> {
     target: Target<'a>,
     dir: Dir,
     fired: Fired,
-    slot: Slot,
+    /// A [`Slot`], taken apart: what is moved as one is moved through memory.
+    small: Small,
+    large: ManuallyDrop<Option<Arc<Large>>>,
     /// To be finished where it was selected: the value may have to stay on its thread.
     _not_send: PhantomData<*const ()>,
 }
 
-impl SelectedOperation<'_> {
-    /// Nothing yet: its drop does nothing.
+/// What has fired, where others write it. The operation is made of it where only inlined code knows where that is, so it need not be
+/// anywhere, and is moved for nothing: else each move would read as one what was just written in parts, which stalls.
+struct Selected<'a> {
+    index: usize,
+    target: Target<'a>,
+    dir: Dir,
+    fired: Fired,
+    slot: Slot,
+}
+
+impl Selected<'_> {
     #[inline]
     fn none() -> Self {
-        let (target, fired) = (Target::Never, Fired::Closed);
-        Self { index: 0, target, dir: Dir::Recv, fired, slot: Slot::small(), _not_send: PhantomData }
+        Self { index: 0, target: Target::Never, dir: Dir::Recv, fired: Fired::Closed, slot: Slot::small() }
     }
+}
 
+impl<'a> From<Selected<'a>> for SelectedOperation<'a> {
+    #[inline]
+    fn from(Selected { index, target, dir, fired, slot: Slot { small, large } }: Selected<'a>) -> Self {
+        Self { index, target, dir, fired, small, large: ManuallyDrop::new(large), _not_send: PhantomData }
+    }
+}
+
+impl SelectedOperation<'_> {
     /// What has fired: it is the caller's from here on.
     #[inline]
     fn take(&mut self) -> Fired {
@@ -619,27 +635,32 @@ impl SelectedOperation<'_> {
         assert!(is_it, "passed a receiver that wasn't selected");
         match self.take() {
             // SAFETY: a value of this channel is in the slot, and is read once.
-            Fired::Received(_) => Ok(unsafe { self.slot.room().cast::<T>().read() }),
+            Fired::Received(_) => Ok(unsafe {
+                match &*self.large {
+                    None => self.small.0.as_ptr().cast::<T>().read(),
+                    Some(large) => large.room.cast::<T>().read(),
+                }
+            }),
             _ => Err(RecvError),
         }
     }
 }
 
-impl SelectedOperation<'_> {
-    #[cold]
-    #[inline(never)]
-    fn give_up(&mut self) {
-        let room = self.slot.room();
-        // SAFETY: if a value was received, it is in the slot.
-        unsafe { self.target.give_up(self.fired, room) };
-    }
+/// What an operation is dropped with that is not finished, or has a room on the heap.
+#[cold]
+#[inline(never)]
+fn give_up(target: Target<'_>, fired: Fired, mut slot: Slot) {
+    // SAFETY: if a value was received, it is in the slot.
+    unsafe { target.give_up(fired, slot.room()) };
 }
 
 impl Drop for SelectedOperation<'_> {
     #[inline]
     fn drop(&mut self) {
-        if !matches!(self.fired, Fired::Closed) {
-            self.give_up();
+        if !matches!(self.fired, Fired::Closed) || self.large.is_some() {
+            // SAFETY: once.
+            let large = unsafe { ManuallyDrop::take(&mut self.large) };
+            give_up(self.target, self.fired, Slot { small: self.small, large });
         }
     }
 }
