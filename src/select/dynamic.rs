@@ -646,7 +646,7 @@ impl SelectedOperation<'_> {
     }
 }
 
-/// What an operation is dropped with that is not finished, or has a room on the heap.
+/// An operation that is dropped has not happened.
 #[cold]
 #[inline(never)]
 fn give_up(target: Target<'_>, fired: Fired, mut slot: Slot) {
@@ -657,9 +657,9 @@ fn give_up(target: Target<'_>, fired: Fired, mut slot: Slot) {
 impl Drop for SelectedOperation<'_> {
     #[inline]
     fn drop(&mut self) {
-        if !matches!(self.fired, Fired::Closed) || self.large.is_some() {
-            // SAFETY: once.
-            let large = unsafe { ManuallyDrop::take(&mut self.large) };
+        // SAFETY: once.
+        let large = unsafe { ManuallyDrop::take(&mut self.large) };
+        if !matches!(self.fired, Fired::Closed) {
             give_up(self.target, self.fired, Slot { small: self.small, large });
         }
     }
