@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// The capacity of the channel that threads share: room for a message of each, so that none has to wait for long.
 const SHARED: usize = 64;
+/// Turns of a thread at least, so that what it takes to let all of them go counts for little.
+const SHARE: usize = 2_000;
 /// Messages in each channel of a select, half of what it has room for.
 const READY: usize = 2;
 
@@ -163,7 +165,7 @@ pub fn try_arms_cell<L: TrySelects>(count: usize, target: Duration) -> Option<Me
 // ---- Threads on one channel ----
 
 pub fn threads_cell<L: Threads>(count: usize, target: Duration) -> Option<Metrics> {
-    ns_per_op(target, count, |n| L::open::<usize, _>(Cap::Bounded(SHARED), count, count, Turns { n }))
+    ns_per_op(target, count * SHARE, |n| L::open::<usize, _>(Cap::Bounded(SHARED), count, count, Turns { n }))
 }
 
 pub fn one_core_cell<L: Threads>(count: usize, target: Duration) -> Option<Metrics> {
@@ -186,6 +188,7 @@ impl BlockingUse<usize> for Turns {
             let turns = |i: usize, mut tx: S, mut rx: R| {
                 move || {
                     ready.wait();
+                    ready.wait();
                     let receive = |value| {
                         tx.send(value);
                         rx.recv()
@@ -195,8 +198,10 @@ impl BlockingUse<usize> for Turns {
             };
             let pairs = senders.into_iter().zip(receivers).enumerate();
             let threads: Vec<_> = pairs.map(|(i, (tx, rx))| scope.spawn(turns(i, tx, rx))).collect();
+            // All are there. Who is released may run, and be done, before the thread that measures does.
             ready.wait();
             let start = Instant::now();
+            ready.wait();
             let sum = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
             (start.elapsed(), sum)
         });
