@@ -72,7 +72,11 @@ thread_local! {
 
 /// Has this thread shared its core for so long that it had better sleep once? Then it begins anew.
 fn has_shared_long() -> bool {
-    SHARES.get() >= SHARED && SHARES.replace(0) > 0
+    let is_long = SHARES.get() >= SHARED;
+    if is_long {
+        SHARES.set(0);
+    }
+    is_long
 }
 
 impl Spin {

@@ -134,7 +134,7 @@ impl Worker {
 
     /// The first of those who wait for their turn.
     #[inline(always)]
-    fn pop_ready(&self) -> Option<*const G> {
+    pub(super) fn pop_ready(&self) -> Option<*const G> {
         /// Many wait, so the next ones have left the cache meanwhile.
         #[inline(never)]
         fn prefetch_next(ready: &VecDeque<*const G>) {

@@ -1,8 +1,8 @@
 //! G: a goroutine.
 //!
 //! A goroutine starts as a closure in a record, which any worker may take. When it first runs it gets a stack, and from
-//! then on is its worker's: it is resumed there and nowhere else, and what is its `own` is touched there and nowhere else.
-//! Everything else of the record is atomic or was written before it was shared.
+//! then on is its worker's: it is resumed there and nowhere else, and what is its `own`, and its `follower`, is touched there
+//! and nowhere else. Everything else of the record is atomic or was written before it was shared.
 //!
 //! One allocation holds all of it: what the worker knows, the closure, and the end that the handle waits for. The worker
 //! has one reference from the first run to the end, the handle another (see `record`).

@@ -401,8 +401,7 @@ impl Worker {
             self.runnext.set(ptr::null());
             self.ready.borrow_mut().push_back(next);
         }
-        let first = self.ready.borrow_mut().pop_front();
-        match first {
+        match self.pop_ready() {
             Some(g) => Found::G(g),
             None => match self.take_fresh().or_else(|| self.search()) {
                 Some(work) => Found::Work(work),

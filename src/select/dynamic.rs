@@ -657,7 +657,7 @@ fn give_up(target: Target<'_>, fired: Fired, mut slot: Slot) {
 impl Drop for SelectedOperation<'_> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: once.
+        // SAFETY: an operation is dropped once, and its fields are not used after that.
         let large = unsafe { ManuallyDrop::take(&mut self.large) };
         if !matches!(self.fired, Fired::Closed) {
             give_up(self.target, self.fired, Slot { small: self.small, large });
