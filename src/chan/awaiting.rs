@@ -236,7 +236,7 @@ impl<T> Sender<T> {
     /// ```
     #[track_caller]
     pub fn reserve(&self) -> ReserveFut<'_, T> {
-        let op = Op::new(Reason::ChanSend, Location::caller(), MaybeUninit::uninit());
+        let op = Op::new(Location::caller(), MaybeUninit::uninit());
         ReserveFut { op, chan: self.hchan() }
     }
 
@@ -380,7 +380,7 @@ impl<T> Future for RecvTimeoutFut<'_, T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // SAFETY: pinned with us.
         let this = unsafe { self.map_unchecked_mut(|this| &mut this.0) };
-        let received = this.poll(cx, RecvFut::poll_recv, RecvFut::give_up);
+        let received = this.poll(cx, |fut, cx| fut.poll(cx).map_err(|_| Refusal::Closed), RecvFut::give_up);
         received.map_err(|refusal| match refusal {
             Refusal::Blocked => RecvTimeoutError::Timeout,
             Refusal::Closed => RecvTimeoutError::Disconnected,
@@ -402,8 +402,11 @@ impl<T> Future for SendTimeoutFut<'_, T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // SAFETY: pinned with us.
         let this = unsafe { self.map_unchecked_mut(|this| &mut this.0) };
-        let sent =
-            this.poll(cx, |fut, cx| fut.poll_send(cx).map_err(|value| (Refusal::Closed, value)), SendFut::give_up);
+        let sent = this.poll(
+            cx,
+            |fut, cx| fut.poll(cx).map_err(|SendError(value)| (Refusal::Closed, value)),
+            SendFut::give_up,
+        );
         sent.map_err(|(refusal, value)| match refusal {
             Refusal::Blocked => SendTimeoutError::Timeout(value),
             Refusal::Closed => SendTimeoutError::Disconnected(value),
@@ -482,7 +485,7 @@ impl<'a, T> Future for ReserveFut<'a, T> {
                 }
                 if !dozes {
                     c.leave_quietly();
-                    Op::doze(op, true, cx);
+                    Op::doze(op, Reason::ChanSend, true, cx);
                     dozes = true;
                     continue;
                 }
@@ -530,7 +533,7 @@ unsafe impl<T: Send> Sync for ClosedFut<'_, T> {}
 
 impl<'a, T> ClosedFut<'a, T> {
     fn new(chan: Option<&'a Hchan<T>>, at: &'static Location<'static>) -> Self {
-        Self { op: Op::watching(WATCH_CLOSE, at), chan }
+        Self { op: Op::new(at, MaybeUninit::uninit()), chan }
     }
 }
 
@@ -547,7 +550,7 @@ impl<T> Future for ClosedFut<'_, T> {
             if (*op).is_queued() {
                 return Op::poll_queued(op, chan, cx).map(|_| ());
             }
-            if !chan.is_closed() && Op::watch(op, chan, cx) { Poll::Pending } else { Poll::Ready(()) }
+            if !chan.is_closed() && Op::watch(op, WATCH_CLOSE, chan, cx) { Poll::Pending } else { Poll::Ready(()) }
         }
     }
 }

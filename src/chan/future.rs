@@ -4,7 +4,8 @@
 //! itself when it is first polled and cannot be done at once, and from then on is a waiter as any other: a thread that
 //! sends writes straight into the future of the task that receives.
 //!
-//! Most polls find a value, or a slot, or that the wait has ended: that much is inlined, and everything else is not. A poll
+//! Most polls find a value, or a slot, and need no wait: that much is inlined where the future is awaited, and of the wait nothing has been
+//! made by then, since what has to be written in any case is what such a poll takes longest for. Everything else is out of line. A poll
 //! that looks as if it will have to wait clones its waker, which is foreign code, before it takes the lock; so it is asleep
 //! when it is queued, and one locked section is all there is. If it does not have to wait after all, the clone stays in the
 //! future until that is dropped.
@@ -15,11 +16,10 @@
 use super::hchan::{Hchan, Refusal};
 use super::ring::Block;
 use super::section::{Batch, Ended, Locked, RecvNow, SendNow};
-use super::state::{LastUse, State};
-use super::waitq::{List, Sudog};
+use super::state::LastUse;
+use super::waitq::{Known, List, Stage, Sudog};
 use super::{Flavor, Receiver, RecvError, SendError, Sender, fire_beside};
 use crate::park::{Alarm, Done, Outcome, Ready, Reason, Wait};
-use crate::primitive::Guard;
 use std::fmt;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ops::Deref;
@@ -38,6 +38,7 @@ pub(super) enum Handle<'a, H> {
 impl<H> Deref for Handle<'_, H> {
     type Target = H;
 
+    #[inline]
     fn deref(&self) -> &H {
         match self {
             Self::Borrowed(handle) => handle,
@@ -57,55 +58,114 @@ impl<H: Clone> Clone for Handle<'_, H> {
 
 /// One operation of a task, reached by raw pointer once it is queued.
 ///
-/// Invariants: while `sg.queued`, it stays where it is and is known to the channel, or its wait is done; else it is the
-/// owner's alone.
-#[repr(C)]
+/// Invariants: while it is queued, it stays where it is; else it is the owner's alone. While it is [idle](Stage::Idle), there is nothing of
+/// its wait but what its owner [knows](Known) of it: most need not wait, and never have one.
 pub(super) struct Op<T> {
-    sg: Sudog,
-    wait: Wait,
+    waiting: MaybeUninit<Waiting>,
     /// The value to send, or room for one to receive.
     slot: MaybeUninit<T>,
+}
+
+#[repr(C)]
+struct Waiting {
+    sg: Sudog,
+    wait: Wait,
 }
 
 /// What came of polling an operation.
 type Polled = Poll<Result<(), Refusal>>;
 
 impl<S> Op<S> {
-    pub(super) fn new(reason: Reason, at: &'static Location<'static>, slot: MaybeUninit<S>) -> Self {
-        Self { sg: Sudog::new(ptr::null(), 0, ptr::null_mut()), wait: Wait::new(reason, at), slot }
+    #[inline(always)]
+    pub(super) fn new(at: &'static Location<'static>, slot: MaybeUninit<S>) -> Self {
+        let mut this = Self { waiting: MaybeUninit::uninit(), slot };
+        // SAFETY: there is room for it.
+        unsafe {
+            let waiting = this.waiting.as_mut_ptr();
+            (&raw mut (*waiting).sg.known).write(Known::new());
+            Wait::note(&raw mut (*waiting).wait, at);
+        }
+        this
+    }
+
+    #[inline(always)]
+    fn sg(&self) -> *const Sudog {
+        // SAFETY: a place, of which nothing is read.
+        unsafe { &raw const (*self.waiting.as_ptr()).sg }
+    }
+
+    #[inline(always)]
+    fn wait(&self) -> *const Wait {
+        // SAFETY: as above.
+        unsafe { &raw const (*self.waiting.as_ptr()).wait }
+    }
+
+    /// What its owner knows of it.
+    #[inline(always)]
+    fn known(&self) -> &Known {
+        // SAFETY: that is there from the beginning.
+        unsafe { &(*self.sg()).known }
+    }
+
+    #[inline(always)]
+    fn stage(&self) -> Stage {
+        self.known().stage.get()
+    }
+
+    #[inline(always)]
+    fn set_stage(&self, stage: Stage) {
+        self.known().stage.set(stage);
+    }
+
+    /// A send: is its value gone?
+    #[inline(always)]
+    fn is_spent(&self) -> bool {
+        self.known().spent.get()
+    }
+
+    #[inline(always)]
+    fn set_spent(&self, spent: bool) {
+        self.known().spent.set(spent);
+    }
+
+    /// Where it was made.
+    #[inline(always)]
+    fn at(&self) -> &'static Location<'static> {
+        // SAFETY: noted in the beginning.
+        unsafe { Wait::noted(self.wait()) }
     }
 
     /// The number that a sender's promise, or a receiver's value, came with.
-    pub(super) fn number(&self) -> u64 {
-        self.sg.number.get()
-    }
-
-    /// A watcher's operation.
-    pub(super) fn watching(interest: u8, at: &'static Location<'static>) -> Self {
-        let mut this = Self::new(Reason::ChanClose, at, MaybeUninit::uninit());
-        this.sg.interest = interest;
-        this
+    ///
+    /// # Safety
+    /// It has been queued.
+    pub(super) unsafe fn number(&self) -> u64 {
+        // SAFETY: so there is a sudog.
+        unsafe { (*self.sg()).number.get() }
     }
 
     /// Queues a watcher's operation, unless what it watches for is there. True if it is queued.
     ///
     /// # Safety
     /// `this` is the caller's alone, and pinned.
-    pub(super) unsafe fn watch<T>(this: *mut Self, chan: &Hchan<T>, cx: &Context<'_>) -> bool {
+    pub(super) unsafe fn watch<T>(this: *mut Self, interest: u8, chan: &Hchan<T>, cx: &Context<'_>) -> bool {
         // SAFETY: the caller's contract.
         unsafe {
-            Self::doze(this, false, cx);
-            (*this).sg.queued = chan.watch(&raw const (*this).sg);
-            if (*this).sg.queued {
-                chan.register();
+            Self::doze(this, Reason::ChanClose, false, cx);
+            (*(*this).waiting.as_mut_ptr()).sg.interest = interest;
+            if !chan.watch((*this).sg()) {
+                return false;
             }
-            (*this).sg.queued
+            (*this).set_stage(Stage::Queued);
+            chan.register();
+            true
         }
     }
 
     /// Is the operation on its way?
+    #[inline]
     pub(super) fn is_queued(&self) -> bool {
-        self.sg.queued
+        self.stage() == Stage::Queued
     }
 
     /// Before the lock is taken: the operation may have to wait, and will be asleep from the start if it does. Once per poll
@@ -113,31 +173,35 @@ impl<S> Op<S> {
     ///
     /// # Safety
     /// `this` is the caller's alone, and pinned.
-    pub(super) unsafe fn doze(this: *mut Self, lazy: bool, cx: &Context<'_>) {
-        // SAFETY: the caller's contract.
-        unsafe {
-            (*this).wait.doze(cx.waker());
-            let elem = if lazy { ptr::null_mut() } else { (&raw mut (*this).slot).cast() };
-            (*this).sg.put(&raw const (*this).wait, elem);
-            (*this).sg.polled = lazy;
-        }
-    }
-
-    /// Does nobody know of it, and is no waker in it?
     #[inline]
-    fn is_idle(&self) -> bool {
-        !self.sg.queued && !self.wait.is_asleep()
+    pub(super) unsafe fn doze(this: *mut Self, reason: Reason, lazy: bool, cx: &Context<'_>) {
+        // SAFETY: the caller's contract; unless it is idle, there is a wait.
+        unsafe {
+            let waiting = (*this).waiting.as_mut_ptr();
+            if (*this).stage() == Stage::Idle {
+                let waker = cx.waker().clone();
+                Wait::make_dozing(&raw mut (*waiting).wait, reason, (*this).at(), waker);
+                (&raw mut (*waiting).sg).write(Sudog::new(ptr::null(), 0, ptr::null_mut()));
+                (*this).set_stage(Stage::Dozing);
+            } else {
+                (*waiting).wait.doze(cx.waker());
+            }
+            let elem = if lazy { ptr::null_mut() } else { (&raw mut (*this).slot).cast() };
+            (*waiting).sg.put(&raw const (*waiting).wait, elem);
+            (*waiting).sg.polled = lazy;
+        }
     }
 
     /// The sudog, to be queued in the section that the caller is in.
     ///
     /// # Safety
     /// As for [`doze`](Self::doze); it dozes, with the waker of this poll.
+    #[inline]
     pub(super) unsafe fn sudog(this: *mut Self) -> *const Sudog {
         // SAFETY: the caller's contract.
         unsafe {
-            (*this).sg.queued = true;
-            &raw const (*this).sg
+            (*this).set_stage(Stage::Queued);
+            (*this).sg()
         }
     }
 
@@ -149,11 +213,13 @@ impl<S> Op<S> {
     pub(super) unsafe fn poll_queued<T>(this: *mut Self, chan: &Hchan<T>, cx: &Context<'_>) -> Poll<Done> {
         // SAFETY: the caller's contract; others only touch the atomics and cells of the wait.
         unsafe {
-            let done = (*this).wait.done().or_else(|| Self::keep_waker(&raw const (*this).sg, &(*this).wait, chan, cx));
-            match done {
+            let (sg, wait) = ((*this).sg(), &*(*this).wait());
+            match wait.done().or_else(|| Self::keep_waker(sg, wait, chan, cx)) {
                 None => Poll::Pending,
                 Some(done) => {
-                    (*this).sg.queued = false;
+                    // Who has ended it has taken the waker.
+                    debug_assert!(!wait.is_asleep());
+                    (*this).set_stage(Stage::Idle);
                     Poll::Ready(done)
                 }
             }
@@ -193,12 +259,23 @@ impl<S> Op<S> {
     pub(super) unsafe fn withdraw<T>(this: *mut Self, chan: &Hchan<T>) -> Option<Outcome> {
         // SAFETY: the caller's contract.
         unsafe {
-            if !(*this).sg.queued {
+            if !(*this).is_queued() {
                 return None;
             }
-            let done = chan.withdraw(&raw const (*this).sg);
-            (*this).sg.queued = false;
+            let done = chan.withdraw((*this).sg());
+            (*this).set_stage(Stage::Dozing);
             done.map(|done| done.outcome)
+        }
+    }
+}
+
+impl<S> Drop for Op<S> {
+    #[inline]
+    fn drop(&mut self) {
+        debug_assert!(!self.is_queued(), "dropped while queued");
+        if self.stage() != Stage::Idle {
+            // SAFETY: then there is a wait.
+            unsafe { ptr::drop_in_place(self.wait().cast_mut()) };
         }
     }
 }
@@ -208,56 +285,47 @@ impl<T> Op<T> {
     ///
     /// # Safety
     /// `this` is pinned and the caller's, and always polled with this channel.
-    #[inline]
+    #[inline(always)]
     pub(super) unsafe fn poll_recv(this: *mut Self, chan: &Hchan<T>, cx: &Context<'_>) -> Poll<Result<T, Refusal>> {
         // SAFETY: the caller's contract, here and below; the room is the operation's until it is queued.
         unsafe {
             let room = (*this).slot.as_mut_ptr();
-            let mut guard = None;
-            if (*this).sg.queued {
+            if (*this).is_queued() {
                 match Self::poll_queued(this, chan, cx) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Done { outcome: Outcome::Completed, .. }) => return Poll::Ready(Ok(room.read())),
                     Poll::Ready(Done { outcome: Outcome::Closed, .. }) => return Poll::Ready(Err(Refusal::Closed)),
                     Poll::Ready(_) => {}
                 }
-            } else if chan.may_receive() || chan.shown().is_readable() {
-                let mut state = chan.lock.lock_as_task();
-                if chan.pop_quickly(&mut state, room) {
-                    return Poll::Ready(Ok(room.read()));
-                }
-                guard = Some(state);
             }
-            Self::start_recv(this, chan, guard, cx).map(|received| received.map(|()| room.read()))
+            let mut dozes = false;
+            if !chan.may_receive() {
+                let shown = chan.shown();
+                if !shown.is_readable() {
+                    if shown.is_closed() {
+                        return Poll::Ready(Err(Refusal::Closed));
+                    }
+                    Self::doze(this, Reason::ChanReceive, false, cx);
+                    dozes = true;
+                }
+            }
+            let mut state = chan.lock.lock_as_task();
+            if !dozes && chan.pop_quickly(&mut state, room) {
+                return Poll::Ready(Ok(room.read()));
+            }
+            Self::start_recv(this, Locked::of(chan, state), dozes, cx).map(|received| received.map(|()| room.read()))
         }
     }
 
-    /// A receive that is not queued: does it, or queues it. The caller may have the lock. If it succeeds, the slot holds a
-    /// value.
-    #[inline(never)]
-    unsafe fn start_recv<'a>(
-        this: *mut Self,
-        chan: &'a Hchan<T>,
-        guard: Option<Guard<'a, State<T>>>,
-        cx: &Context<'_>,
-    ) -> Polled {
+    /// A receive that is not queued: does it, or queues it, if it dozes. If it succeeds, the slot holds a value.
+    #[inline(always)]
+    unsafe fn start_recv(this: *mut Self, mut c: Locked<'_, T>, dozes: bool, cx: &Context<'_>) -> Polled {
         // SAFETY: the operation is the owner's alone until it is queued.
         unsafe {
-            let room = (*this).slot.as_mut_ptr();
-            let dozes = guard.is_none();
-            let mut c = match guard {
-                Some(state) => Locked::of(chan, state),
-                None => {
-                    if chan.is_drained() {
-                        return Poll::Ready(Err(Refusal::Closed));
-                    }
-                    Self::doze(this, false, cx);
-                    Locked::enter_as_task(chan)
-                }
-            };
+            let (room, chan) = ((*this).slot.as_mut_ptr(), c.chan());
             let mut owed = Ready::NOBODY;
             if let Some(sender) = c.dequeue_sure_sender() {
-                c.last_receive = Some(LastUse::here((*this).wait.location()));
+                c.last_receive = Some(LastUse::here((*this).at()));
                 c.take_from_and_leave(sender, room, &mut owed);
             } else if dozes && c.recv_must_wait() {
                 if !c.queue_receiver_and_leave(Self::sudog(this), &mut owed) {
@@ -266,7 +334,7 @@ impl<T> Op<T> {
                 chan.register();
                 return Poll::Pending;
             } else if c.can_exchange() {
-                c.last_receive = Some(LastUse::here((*this).wait.location()));
+                c.last_receive = Some(LastUse::here((*this).at()));
                 c.exchange_and_leave(room, &mut owed);
             } else {
                 return Self::start_recv_slow(this, c, dozes, cx);
@@ -285,12 +353,12 @@ impl<T> Op<T> {
             let room = (*this).slot.as_mut_ptr();
             if !dozes && c.recv_may_wait() {
                 c.leave_quietly();
-                Self::doze(this, false, cx);
+                Self::doze(this, Reason::ChanReceive, false, cx);
                 c = Locked::enter_as_task(chan);
             }
             let ended = match c.recv_now(room, false) {
                 RecvNow::Got(_, ended) => {
-                    c.trace_receive(ended, (*this).wait.location());
+                    c.trace_receive(ended, (*this).at());
                     fire_beside(&mut c.leave(ended), room);
                     return Poll::Ready(Ok(()));
                 }
@@ -307,6 +375,13 @@ impl<T> Op<T> {
         }
     }
 
+    /// As [`poll_recv`](Self::poll_recv), and out of line.
+    #[inline(never)]
+    unsafe fn await_value(this: *mut Self, chan: &Hchan<T>, cx: &Context<'_>) -> Poll<Result<T, RecvError>> {
+        // SAFETY: the caller's contract.
+        unsafe { Self::poll_recv(this, chan, cx) }.map(|received| received.map_err(|_| RecvError))
+    }
+
     /// Polls a send of the value in the slot. If it succeeds, the value has been moved out, and the operation is spent.
     ///
     /// # Safety
@@ -315,57 +390,45 @@ impl<T> Op<T> {
     pub(super) unsafe fn poll_send(this: *mut Self, chan: &Hchan<T>, cx: &Context<'_>) -> Polled {
         // SAFETY: the caller's contract, here and below; the value is the operation's until it is queued.
         unsafe {
-            let mut guard = None;
-            if (*this).sg.queued {
+            if (*this).is_queued() {
                 return Self::poll_queued(this, chan, cx).map(|done| match done.outcome {
                     Outcome::Completed => {
-                        (*this).sg.spent = true;
+                        (*this).set_spent(true);
                         Ok(())
                     }
                     _ => Err(Refusal::Closed),
                 });
             }
-            if chan.may_send() || chan.shown().is_writable(chan.cap) {
-                let door = chan.tail_door();
-                door.enter_as_task();
-                if chan.push_quickly(&mut *chan.tail.value(), (*this).slot.as_ptr()) {
-                    door.leave();
-                    (*this).sg.spent = true;
-                    return Poll::Ready(Ok(()));
+            if !chan.may_send() && !chan.shown().is_writable(chan.cap) {
+                if chan.is_closed() {
+                    return Poll::Ready(Err(Refusal::Closed));
                 }
-                let state = if chan.is_split() {
-                    door.leave();
-                    chan.lock.lock_as_task()
-                } else {
-                    chan.lock.held()
-                };
-                guard = Some(state);
+                Self::doze(this, Reason::ChanSend, false, cx);
+                return Self::start_send(this, Locked::enter_as_task(chan), true, cx);
             }
-            Self::start_send(this, chan, guard, cx)
+            let door = chan.tail_door();
+            door.enter_as_task();
+            if chan.push_quickly(&mut *chan.tail.value(), (*this).slot.as_ptr()) {
+                door.leave();
+                (*this).set_spent(true);
+                return Poll::Ready(Ok(()));
+            }
+            let c = if chan.is_split() {
+                door.leave();
+                Locked::enter_as_task(chan)
+            } else {
+                Locked::held(chan)
+            };
+            Self::start_send(this, c, false, cx)
         }
     }
 
     /// As [`start_recv`](Self::start_recv), for a send.
-    #[inline(never)]
-    unsafe fn start_send<'a>(
-        this: *mut Self,
-        chan: &'a Hchan<T>,
-        guard: Option<Guard<'a, State<T>>>,
-        cx: &Context<'_>,
-    ) -> Polled {
+    #[inline(always)]
+    unsafe fn start_send(this: *mut Self, mut c: Locked<'_, T>, dozes: bool, cx: &Context<'_>) -> Polled {
         // SAFETY: the operation is the owner's alone until it is queued.
         unsafe {
-            let dozes = guard.is_none();
-            let mut c = match guard {
-                Some(state) => Locked::of(chan, state),
-                None => {
-                    if chan.is_closed() {
-                        return Poll::Ready(Err(Refusal::Closed));
-                    }
-                    Self::doze(this, false, cx);
-                    Locked::enter_as_task(chan)
-                }
-            };
+            let chan = c.chan();
             let mut owed = Ready::NOBODY;
             if dozes && c.send_must_wait() {
                 if !c.queue_sender_and_leave(Self::sudog(this), &mut owed) {
@@ -376,9 +439,9 @@ impl<T> Op<T> {
             }
             if !c.closed {
                 if let Some(receiver) = c.recvq.dequeue() {
-                    c.last_send = Some(LastUse::here((*this).wait.location()));
+                    c.last_send = Some(LastUse::here((*this).at()));
                     c.hand_to_and_leave(receiver, (*this).slot.as_ptr(), &mut owed);
-                    (*this).sg.spent = true;
+                    (*this).set_spent(true);
                     owed.fire_here();
                     return Poll::Ready(Ok(()));
                 }
@@ -397,9 +460,9 @@ impl<T> Op<T> {
             loop {
                 match c.send_now((*this).slot.as_ptr(), &mut spare) {
                     SendNow::Sent(ended) => {
-                        c.trace_send(ended, (*this).wait.location());
+                        c.trace_send(ended, (*this).at());
                         let ready = c.leave(ended);
-                        (*this).sg.spent = true;
+                        (*this).set_spent(true);
                         ready.fire();
                         return Poll::Ready(Ok(()));
                     }
@@ -411,7 +474,7 @@ impl<T> Op<T> {
                     SendNow::Crowded => chan.settle_and_leave(c, Batch::new()),
                     SendNow::Full if !dozes => {
                         c.leave_quietly();
-                        Self::doze(this, false, cx);
+                        Self::doze(this, Reason::ChanSend, false, cx);
                         dozes = true;
                     }
                     SendNow::Full => {
@@ -426,6 +489,20 @@ impl<T> Op<T> {
         }
     }
 
+    /// As [`poll_send`](Self::poll_send), and out of line; the value comes back if it is refused.
+    #[inline(never)]
+    unsafe fn await_room(this: *mut Self, chan: &Hchan<T>, cx: &Context<'_>) -> Poll<Result<(), SendError<T>>> {
+        // SAFETY: the caller's contract; a value that was refused is still there.
+        unsafe {
+            Self::poll_send(this, chan, cx).map(|sent| {
+                sent.map_err(|_| {
+                    (*this).set_spent(true);
+                    SendError((*this).slot.assume_init_read())
+                })
+            })
+        }
+    }
+
     /// Gives a send up: the value comes back, unless it has been taken meanwhile.
     ///
     /// # Safety
@@ -435,7 +512,7 @@ impl<T> Op<T> {
         // value still.
         unsafe {
             let outcome = chan.and_then(|chan| Self::withdraw(this, chan));
-            (*this).sg.spent = true;
+            (*this).set_spent(true);
             match outcome {
                 Some(Outcome::Completed) => Ok(()),
                 Some(Outcome::Closed) => Err((Refusal::Closed, (*this).slot.assume_init_read())),
@@ -452,9 +529,9 @@ impl<T> Op<T> {
     unsafe fn cancel_recv(this: *mut Self, chan: &Hchan<T>) {
         // SAFETY: the caller's contract.
         unsafe {
-            (*this).sg.queued = false;
+            (*this).set_stage(Stage::Dozing);
             // What had happened is undone.
-            let _ = chan.cancel_recv(&raw const (*this).sg);
+            let _ = chan.cancel_recv((*this).sg());
         }
     }
 }
@@ -467,15 +544,15 @@ impl<T> Op<T> {
 /// one, before all others. A future that is not polled keeps such a value as long as it lives.
 #[must_use = "futures do nothing unless they are polled"]
 pub struct RecvFut<'a, T> {
-    what: ManuallyDrop<What<T>>,
+    what: What<T>,
     receiver: ManuallyDrop<Handle<'a, Receiver<T>>>,
 }
 
-/// How a receiver is waited for.
-enum What<T> {
-    Op(Op<T>),
-    /// A timer. Nobody sends, so nothing is queued.
-    Timer(Option<Alarm>),
+/// How a receiver is waited for, which its flavor says.
+union What<T> {
+    op: ManuallyDrop<Op<T>>,
+    /// If it is a timer: nobody sends, so nothing is queued.
+    alarm: ManuallyDrop<Option<Alarm>>,
 }
 
 /// What [`Sender::send_async`] returns.
@@ -503,11 +580,10 @@ unsafe impl<T: Send> Sync for SendFut<'_, T> {}
 impl<'a, T> RecvFut<'a, T> {
     pub(super) fn new(receiver: Handle<'a, Receiver<T>>, at: &'static Location<'static>) -> Self {
         let what = match &receiver.flavor {
-            Flavor::Timer(_) => What::Timer(None),
-            // Where nothing ever comes nobody queues, so no reason is ever told.
-            Flavor::Chan(_) | Flavor::Never => What::Op(Op::new(Reason::ChanReceive, at, MaybeUninit::uninit())),
+            Flavor::Timer(_) => What { alarm: ManuallyDrop::new(None) },
+            Flavor::Chan(_) | Flavor::Never => What { op: ManuallyDrop::new(Op::new(at, MaybeUninit::uninit())) },
         };
-        Self { what: ManuallyDrop::new(what), receiver: ManuallyDrop::new(receiver) }
+        Self { what, receiver: ManuallyDrop::new(receiver) }
     }
 
     /// The receiver.
@@ -521,46 +597,41 @@ impl<'a, T> RecvFut<'a, T> {
         &self.receiver
     }
 
-    /// Polls a receive, and after it has ended another.
-    pub(super) fn poll_recv(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, Refusal>> {
-        // SAFETY: nothing is moved out.
-        let this = unsafe { self.get_unchecked_mut() };
-        match (&mut *this.what, &this.receiver.flavor) {
-            (What::Op(op), Flavor::Chan(chan)) => {
-                // SAFETY: pinned, and always with this channel.
-                unsafe { Op::poll_recv(&raw mut *op, chan, cx) }
-            }
-            (What::Timer(alarm), Flavor::Timer(timer)) => {
-                let Some(due) = timer.take(Instant::now()) else {
-                    Alarm::keep(alarm, timer.due(), cx.waker());
-                    return Poll::Pending;
-                };
-                *alarm = None;
-                let mut value = MaybeUninit::<T>::uninit();
-                // SAFETY: a timer's receiver receives instants.
-                Poll::Ready(Ok(unsafe {
-                    value.as_mut_ptr().cast::<Instant>().write(due);
-                    value.assume_init()
-                }))
-            }
-            _ => Poll::Pending,
-        }
+    /// A receive where nobody sends.
+    #[inline(never)]
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, RecvError>> {
+        let Flavor::Timer(timer) = &self.receiver.flavor else { return Poll::Pending };
+        // SAFETY: of a timer it is the alarm.
+        let alarm = unsafe { &mut *self.what.alarm };
+        let Some(due) = timer.take(Instant::now()) else {
+            Alarm::keep(alarm, timer.due(), cx.waker());
+            return Poll::Pending;
+        };
+        *alarm = None;
+        let mut value = MaybeUninit::<T>::uninit();
+        // SAFETY: a timer's receiver receives instants.
+        Poll::Ready(Ok(unsafe {
+            value.as_mut_ptr().cast::<Instant>().write(due);
+            value.assume_init()
+        }))
     }
 
     /// Gives up waiting, but not a value that has come meanwhile.
     pub(super) fn give_up(self: Pin<&mut Self>) -> Result<T, Refusal> {
         // SAFETY: nothing is moved out.
         let this = unsafe { self.get_unchecked_mut() };
-        let (What::Op(op), Some(chan)) = (&mut *this.what, this.receiver.chan()) else { return Err(Refusal::Blocked) };
-        let op = &raw mut *op;
-        // SAFETY: pinned, and always polled with this channel; completed, it holds a value.
+        let Some(chan) = this.receiver.chan() else { return Err(Refusal::Blocked) };
+        // SAFETY: of a channel it is the operation, pinned, and always polled with this channel; completed, it holds a value.
         unsafe {
+            let op = &raw mut *this.what.op;
             match Op::withdraw(op, chan) {
                 Some(Outcome::Completed) => Ok((*op).slot.assume_init_read()),
                 Some(Outcome::Closed) => Err(Refusal::Closed),
                 _ => {
                     // Here, because the next poll would drop it under the lock.
-                    drop((*op).wait.take_waiter());
+                    if (*op).stage() == Stage::Dozing {
+                        drop((*(*op).wait()).take_waiter());
+                    }
                     Err(Refusal::Blocked)
                 }
             }
@@ -571,16 +642,32 @@ impl<'a, T> RecvFut<'a, T> {
 impl<T> Future for RecvFut<'_, T> {
     type Output = Result<T, RecvError>;
 
+    /// Polls a receive, and after it has ended another.
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.poll_recv(cx).map(|received| received.map_err(|_| RecvError))
+        // SAFETY: nothing is moved out.
+        let this = unsafe { self.get_unchecked_mut() };
+        let Flavor::Chan(chan) = &this.receiver.flavor else { return this.poll_timer(cx) };
+        // SAFETY: of a channel it is the operation, pinned, and always polled with this channel.
+        unsafe {
+            let op = &raw mut *this.what.op;
+            if !(*op).is_queued() {
+                if let Some(value) = chan.recv_at_once() {
+                    return Poll::Ready(Ok(value));
+                }
+            }
+            Op::await_value(op, chan, cx)
+        }
     }
 }
 
 impl<T> Drop for RecvFut<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        // Nearly always there is nothing to drop, which two looks tell.
-        if !matches!((&*self.what, &*self.receiver), (What::Op(op), Handle::Borrowed(_)) if op.is_idle()) {
+        // Nearly always there is nothing to drop, which three looks tell.
+        // SAFETY: of a channel it is the operation.
+        let is_idle = unsafe { self.receiver.chan().is_some() && self.what.op.stage() == Stage::Idle };
+        if !(is_idle && matches!(*self.receiver, Handle::Borrowed(_))) {
             self.drop_all();
         }
     }
@@ -590,11 +677,17 @@ impl<T> RecvFut<'_, T> {
     #[cold]
     fn drop_all(&mut self) {
         let receiver = InPlace(&mut self.receiver);
-        let what = InPlace(&mut self.what);
-        if let (What::Op(op), Some(chan)) = (&mut **what.0, receiver.0.chan()) {
-            if op.sg.queued {
-                // SAFETY: always polled with this channel; pinned, since it was polled.
-                unsafe { Op::cancel_recv(&raw mut *op, chan) };
+        // SAFETY: it is what the flavor says; it was always polled with this channel, and is pinned if it was.
+        unsafe {
+            match &receiver.0.flavor {
+                Flavor::Timer(_) => drop(InPlace(&mut self.what.alarm)),
+                Flavor::Chan(chan) => {
+                    let op = InPlace(&mut self.what.op);
+                    if op.0.is_queued() {
+                        Op::cancel_recv(&raw mut **op.0, chan);
+                    }
+                }
+                Flavor::Never => {}
             }
         }
     }
@@ -612,11 +705,9 @@ impl<F> Drop for InPlace<'_, F> {
 
 impl<'a, T> SendFut<'a, T> {
     pub(super) fn new(sender: Handle<'a, Sender<T>>, value: Option<T>, at: &'static Location<'static>) -> Self {
-        let mut op = Op::new(Reason::ChanSend, at, MaybeUninit::uninit());
-        op.sg.spent = value.is_none();
-        if let Some(value) = value {
-            op.slot.write(value);
-        }
+        let spent = value.is_none();
+        let op = Op::new(at, value.map_or(MaybeUninit::uninit(), MaybeUninit::new));
+        op.set_spent(spent);
         Self { op: ManuallyDrop::new(op), sender: ManuallyDrop::new(sender) }
     }
 
@@ -634,7 +725,7 @@ impl<'a, T> SendFut<'a, T> {
     /// Has the value been sent, or come back?
     #[cfg(feature = "stream")]
     pub(super) fn is_spent(&self) -> bool {
-        self.op.sg.spent
+        self.op.is_spent()
     }
 
     /// Another value, after the last is gone.
@@ -642,28 +733,9 @@ impl<'a, T> SendFut<'a, T> {
     pub(super) fn load(self: Pin<&mut Self>, value: T) {
         // SAFETY: nothing is moved out.
         let this = unsafe { self.get_unchecked_mut() };
-        debug_assert!(this.op.sg.spent, "loaded twice");
+        debug_assert!(this.op.is_spent(), "loaded twice");
         this.op.slot.write(value);
-        this.op.sg.spent = false;
-    }
-
-    /// # Panics
-    /// If there is no value to send any more.
-    pub(super) fn poll_send(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), T>> {
-        // SAFETY: nothing is moved out but the value, which is not pinned.
-        let this = unsafe { self.get_unchecked_mut() };
-        assert!(!this.op.sg.spent, "polled after it has sent");
-        let Some(chan) = this.sender.hchan() else { return Poll::Pending };
-        let op = &raw mut *this.op;
-        // SAFETY: pinned, and always with this channel; there is a value, which is still there if it was refused.
-        unsafe {
-            Op::poll_send(op, chan, cx).map(|sent| {
-                sent.map_err(|_| {
-                    (*op).sg.spent = true;
-                    (*op).slot.assume_init_read()
-                })
-            })
-        }
+        this.op.set_spent(false);
     }
 
     /// Gives up waiting: the value comes back, unless it has been taken meanwhile.
@@ -678,8 +750,21 @@ impl<'a, T> SendFut<'a, T> {
 impl<T> Future for SendFut<'_, T> {
     type Output = Result<(), SendError<T>>;
 
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.poll_send(cx).map(|sent| sent.map_err(SendError))
+        // SAFETY: nothing is moved out but the value, which is not pinned.
+        let this = unsafe { self.get_unchecked_mut() };
+        assert!(!this.op.is_spent(), "polled after it has sent");
+        let op = &raw mut *this.op;
+        let Some(chan) = this.sender.hchan() else { return Poll::Pending };
+        // SAFETY: pinned, and always with this channel; there is a value, which nobody else knows of unless it is queued.
+        unsafe {
+            if !(*op).is_queued() && chan.send_at_once((*op).slot.as_ptr()) {
+                (*op).set_spent(true);
+                return Poll::Ready(Ok(()));
+            }
+            Op::await_room(op, chan, cx)
+        }
     }
 }
 
@@ -687,7 +772,7 @@ impl<T> Drop for SendFut<'_, T> {
     #[inline]
     fn drop(&mut self) {
         // As for a receive; a value that was not sent is never idle.
-        if !(self.op.sg.spent && self.op.is_idle() && matches!(*self.sender, Handle::Borrowed(_))) {
+        if !(self.op.is_spent() && self.op.stage() == Stage::Idle && matches!(*self.sender, Handle::Borrowed(_))) {
             self.drop_all();
         }
     }
@@ -698,7 +783,7 @@ impl<T> SendFut<'_, T> {
     fn drop_all(&mut self) {
         let sender = InPlace(&mut self.sender);
         let op = InPlace(&mut self.op);
-        if !op.0.sg.spent {
+        if !op.0.is_spent() {
             // SAFETY: it is dropped where it is pinned, and always polled with this channel.
             drop(unsafe { Op::give_up_send(&raw mut **op.0, sender.0.hchan()) });
         }

@@ -188,13 +188,6 @@ impl<T> Hchan<T> {
         self.shown().len().unwrap_or_else(|| self.lock().len())
     }
 
-    /// Closed, and nothing to be received.
-    #[inline]
-    pub(super) fn is_drained(&self) -> bool {
-        let shown = self.shown();
-        shown.is_closed() & !shown.is_readable()
-    }
-
     #[inline]
     pub(crate) fn is_closed(&self) -> bool {
         // Acquire: who is told so has seen what led to it.

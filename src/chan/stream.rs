@@ -56,7 +56,7 @@ impl<T> Stream for RecvStream<'_, T> {
         if self.ended {
             return Poll::Ready(None);
         }
-        let next = self.fut.as_mut().poll_recv(cx).map(Result::ok);
+        let next = self.fut.as_mut().poll(cx).map(Result::ok);
         self.ended = matches!(next, Poll::Ready(None));
         next
     }
@@ -110,7 +110,7 @@ impl<'a, T> SendSink<'a, T> {
         if self.fut.is_spent() {
             return Poll::Ready(Ok(()));
         }
-        self.fut.as_mut().poll_send(cx).map(|sent| sent.map_err(SendError))
+        self.fut.as_mut().poll(cx)
     }
 }
 

@@ -30,6 +30,32 @@ pub(crate) enum List {
     Watchers,
 }
 
+/// How far a future has come, to its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Nobody knows of it, and nothing is there of its wait.
+    Idle,
+    /// Nobody knows of it; a waker may be in its wait.
+    Dozing,
+    /// The channel knows of it, or its wait is done.
+    Queued,
+}
+
+/// What the owner knows of a wait, if that is a future. Here, where there is room.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) stage: Cell<Stage>,
+    /// Of a send: its value is gone.
+    pub(super) spent: Cell<bool>,
+}
+
+impl Known {
+    #[inline(always)]
+    pub(super) fn new() -> Self {
+        Self { stage: Cell::new(Stage::Idle), spent: Cell::new(false) }
+    }
+}
+
 /// One wait's place in one queue. With the wait's word behind it, a cache line.
 #[derive(Debug)]
 #[repr(C)]
@@ -55,10 +81,7 @@ pub(crate) struct Sudog {
     list: Cell<List>,
     /// A sender without a value that is an async task: nobody who must not wait waits for it to be polled.
     pub(crate) polled: bool,
-    /// For the owner, if that is a future: it was queued, and has not been found done.
-    pub(super) queued: bool,
-    /// For the owner, if that is a future: its value is gone.
-    pub(super) spent: bool,
+    pub(super) known: Known,
     _pinned: PhantomPinned,
 }
 
@@ -79,8 +102,7 @@ impl Sudog {
             interest: 0,
             nonblocking: false,
             polled: false,
-            queued: false,
-            spent: false,
+            known: Known::new(),
             _pinned: PhantomPinned,
         }
     }

@@ -413,6 +413,26 @@ impl Wait {
         }
     }
 
+    /// Of a wait that has still to be made: where its owner comes to wait.
+    ///
+    /// # Safety
+    /// There is room for it there.
+    #[inline(always)]
+    pub(crate) unsafe fn note(place: *mut Self, at: &'static Location<'static>) {
+        // SAFETY: the caller's contract.
+        unsafe { (&raw mut (*place).location).write(at) };
+    }
+
+    /// What was noted; of a wait that has been made, its location.
+    ///
+    /// # Safety
+    /// It was [noted](Self::note), or made.
+    #[inline(always)]
+    pub(crate) unsafe fn noted(place: *const Self) -> &'static Location<'static> {
+        // SAFETY: the caller's contract.
+        unsafe { (&raw const (*place).location).read() }
+    }
+
     /// A wait of somebody who has nothing to do but wait, and must be woken.
     #[cfg(test)]
     pub(crate) fn asleep(reason: Reason, location: &'static Location<'static>, waiter: Waiter) -> Self {

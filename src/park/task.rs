@@ -6,11 +6,31 @@
 //! waker, either changes it under the lock of every channel on which the wait is queued: whoever ends the wait holds one of
 //! them.
 
-use super::{ASLEEP, DONE, Done, PHASE, Wait, Waiter, now};
+use super::{ASLEEP, DONE, Done, PHASE, Reason, Wait, Waiter, now};
 use crate::primitive::Ordering;
+use std::panic::Location;
 use std::task::Waker;
 
 impl Wait {
+    /// A wait of a task, which sleeps from the start and is woken by this waker: made where it will stay, since moving it about costs as
+    /// much as making it.
+    ///
+    /// # Safety
+    /// There is room for it there, and nothing to be dropped.
+    #[inline(always)]
+    pub(crate) unsafe fn make_dozing(
+        place: *mut Self,
+        reason: Reason,
+        location: &'static Location<'static>,
+        waker: Waker,
+    ) {
+        // SAFETY: the caller's contract.
+        unsafe {
+            place.write(Self::new(reason, location));
+            (*place).begin_asleep(Waiter::Task(waker), now());
+        }
+    }
+
     /// Before the wait is queued: the task sleeps from the start, and this waker wakes it.
     pub(crate) fn doze(&mut self, waker: &Waker) {
         if self.is_asleep() && self.is_woken_by(waker) {
