@@ -651,10 +651,9 @@ impl<T> Future for RecvFut<'_, T> {
         // SAFETY: of a channel it is the operation, pinned, and always polled with this channel.
         unsafe {
             let op = &raw mut *this.what.op;
-            if !(*op).is_queued() {
-                if let Some(value) = chan.recv_at_once() {
-                    return Poll::Ready(Ok(value));
-                }
+            let room = (*op).slot.as_mut_ptr();
+            if !(*op).is_queued() && chan.recv_at_once(room, || true) {
+                return Poll::Ready(Ok(room.read()));
             }
             Op::await_value(op, chan, cx)
         }
@@ -759,7 +758,7 @@ impl<T> Future for SendFut<'_, T> {
         let Some(chan) = this.sender.hchan() else { return Poll::Pending };
         // SAFETY: pinned, and always with this channel; there is a value, which nobody else knows of unless it is queued.
         unsafe {
-            if !(*op).is_queued() && chan.send_at_once((*op).slot.as_ptr()) {
+            if !(*op).is_queued() && chan.send_at_once((*op).slot.as_ptr(), || true) {
                 (*op).set_spent(true);
                 return Poll::Ready(Ok(()));
             }

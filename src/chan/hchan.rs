@@ -248,11 +248,33 @@ impl<T> Hchan<T> {
         patience: &Patience,
         at: &'static Location<'static>,
     ) -> Result<(), Refusal> {
+        let may_begin = || matches!(patience, Patience::Try) || self.cap == UNBOUNDED || park::spend_at_once();
+        // SAFETY: the caller's contract.
+        unsafe {
+            if self.send_at_once(elem, may_begin) {
+                return Ok(());
+            }
+            self.chansend_rest(elem, patience, at)
+        }
+    }
+
+    /// A send that is not [done at once](Self::send_at_once).
+    #[inline(never)]
+    unsafe fn chansend_rest(
+        &self,
+        elem: *mut T,
+        patience: &Patience,
+        at: &'static Location<'static>,
+    ) -> Result<(), Refusal> {
         // Refusal without the lock. What is shown is from one moment: the channel was then closed, or open with no slot and
         // no receiver. That moment is not before this call began as far as this thread can tell, since whatever it has seen
         // happen was shown before; so we refuse as of that moment. A plain load may be late; a blocking send goes to the
         // lock and a try may be repeated.
         let is_try = matches!(patience, Patience::Try);
+        if self.cap == 0 && !is_try {
+            // SAFETY: the caller's contract.
+            return unsafe { self.chansend_unbuffered(elem, patience, at) };
+        }
         if is_try && !self.may_send() {
             if let Some(refusal) = self.refusal_to_send() {
                 return Err(refusal);
@@ -270,6 +292,29 @@ impl<T> Hchan<T> {
         }
         // SAFETY: the caller's contract; the door is that of the tail.
         unsafe { self.chansend_in(door, elem, patience, at) }
+    }
+
+    /// A send that meets a receiver, or waits for one.
+    #[inline(always)]
+    unsafe fn chansend_unbuffered(
+        &self,
+        elem: *mut T,
+        patience: &Patience,
+        at: &'static Location<'static>,
+    ) -> Result<(), Refusal> {
+        // SAFETY: the caller's contract.
+        unsafe {
+            let Some(state) = park::spend_at_once().then(|| self.lock.lock_at_once()).flatten() else {
+                return self.chansend_later(false, elem, patience, at);
+            };
+            let must_wait = !state.closed & state.recvq.is_empty();
+            let c = Locked::unsplit(self, state);
+            if must_wait {
+                Self::park_sender(c, elem, patience, at)
+            } else {
+                Self::chansend_locked(c, elem, patience, at)
+            }
+        }
     }
 
     /// A send that may wait, for which there is nothing to be seen at its own end.
@@ -462,8 +507,28 @@ impl<T> Hchan<T> {
     ///
     /// # Safety
     /// `room` may be written. If this returns `Ok`, it holds a value.
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn chanrecv(
+        &self,
+        room: *mut T,
+        patience: &Patience,
+        at: &'static Location<'static>,
+    ) -> Result<(), Refusal> {
+        let may_begin = || {
+            matches!(patience, Patience::Try) && !cfg!(gochan_bug = "try_yields") || park::spend_at_once()
+        };
+        // SAFETY: the caller's contract.
+        unsafe {
+            if self.recv_at_once(room, may_begin) {
+                return Ok(());
+            }
+            self.chanrecv_rest(room, patience, at)
+        }
+    }
+
+    /// A receive that is not [done at once](Self::recv_at_once).
+    #[inline(never)]
+    unsafe fn chanrecv_rest(
         &self,
         room: *mut T,
         patience: &Patience,
@@ -473,6 +538,10 @@ impl<T> Hchan<T> {
         // Closed and empty is for good - after close only a value that a cancelled receive gives back can appear, and
         // that is as if it had come a moment later - so a blocking receive may take it from here too.
         let is_try = matches!(patience, Patience::Try);
+        if self.cap == 0 && !is_try {
+            // SAFETY: the caller's contract.
+            return unsafe { self.chanrecv_unbuffered(room, patience, at) };
+        }
         if is_try && !self.may_receive() {
             if let Some(refusal) = self.refusal_to_receive() {
                 return Err(refusal);
@@ -489,6 +558,29 @@ impl<T> Hchan<T> {
         };
         // SAFETY: the caller's contract.
         unsafe { self.chanrecv_in(state, room, patience, at) }
+    }
+
+    /// As [`chansend_unbuffered`](Self::chansend_unbuffered).
+    #[inline(always)]
+    unsafe fn chanrecv_unbuffered(
+        &self,
+        room: *mut T,
+        patience: &Patience,
+        at: &'static Location<'static>,
+    ) -> Result<(), Refusal> {
+        // SAFETY: the caller's contract.
+        unsafe {
+            let Some(state) = park::spend_at_once().then(|| self.lock.lock_at_once()).flatten() else {
+                return self.chanrecv_later(false, room, patience, at);
+            };
+            let must_wait = !state.closed & state.sendq.is_empty() & state.returned.is_empty();
+            let c = Locked::unsplit(self, state);
+            if must_wait {
+                Self::park_receiver(c, room, patience, at)
+            } else {
+                Self::chanrecv_locked(c, room, patience, at)
+            }
+        }
     }
 
     /// As [`chansend_unless_refused`](Self::chansend_unless_refused).

@@ -16,38 +16,40 @@ use super::ring::Tail;
 use super::shown::{BUSY, CLOSED, RESERVED, SENDX_SHIFT, VERSION_SHIFT, most, sendx};
 use super::state::State;
 use crate::primitive::Ordering;
-use std::mem::MaybeUninit;
 
 impl<T> Hchan<T> {
-    /// A send that is nothing but a quick section, known to be possible, and has the lock at once. Small enough to be inlined.
+    /// A send that is nothing but a quick section which is known to be possible, and has the lock at once. Small enough to be inlined.
     ///
     /// # Safety
     /// `elem` is a value that the caller gives away if this returns true.
     #[inline(always)]
-    pub(super) unsafe fn send_at_once(&self, elem: *const T) -> bool {
-        if sendx(self.summary.load(Ordering::Relaxed)) == self.send_to.load(Ordering::Relaxed) {
+    pub(super) unsafe fn send_at_once(&self, elem: *const T, may_begin: impl FnOnce() -> bool) -> bool {
+        if sendx(self.summary.load(Ordering::Relaxed)) == self.send_to.load(Ordering::Relaxed) || !may_begin() {
             return false;
         }
         let door = self.tail_door();
-        if !door.enter_at_once() {
-            return false;
-        }
+        let Some(entered) = door.enter_knowing() else { return false };
         // SAFETY: the tail is behind the door; the caller's contract.
         let sent = unsafe { self.push_at_once(&mut *self.tail.value(), elem) };
-        door.leave();
+        door.leave_knowing(entered);
         sent
     }
 
     /// As [`send_at_once`](Self::send_at_once), for a receive.
+    ///
+    /// # Safety
+    /// `room` may be written. If this returns true, it holds a value.
     #[inline(always)]
-    pub(super) fn recv_at_once(&self) -> Option<T> {
-        if self.recvx.load(Ordering::Relaxed) == self.recv_to.load(Ordering::Relaxed) {
-            return None;
+    pub(super) unsafe fn recv_at_once(&self, room: *mut T, may_begin: impl FnOnce() -> bool) -> bool {
+        if self.recvx.load(Ordering::Relaxed) == self.recv_to.load(Ordering::Relaxed) || !may_begin() {
+            return false;
         }
-        let mut state = self.lock.lock_at_once()?;
-        let mut room = MaybeUninit::uninit();
-        // SAFETY: the room is ours, and holds a value if this says so.
-        unsafe { self.pop_at_once(&mut state, room.as_mut_ptr()).then(|| room.assume_init()) }
+        let door = self.lock.door();
+        let Some(entered) = door.enter_knowing() else { return false };
+        // SAFETY: the state is behind the door; the caller's contract.
+        let received = unsafe { self.pop_at_once(&mut *self.lock.value(), room) };
+        door.leave_knowing(entered);
+        received
     }
 
     /// chansend where nobody waits and it is known that there is room: a section of its own, small enough to be inlined.

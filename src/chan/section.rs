@@ -145,6 +145,13 @@ impl<'a, T> Locked<'a, T> {
         Self { chan, state: ManuallyDrop::new(guard) }
     }
 
+    /// The section of somebody who has the lock of a channel that is not split.
+    #[inline]
+    pub(super) fn unsplit(chan: &'a Hchan<T>, guard: Guard<'a, State<T>>) -> Self {
+        debug_assert!(!chan.is_split());
+        Self { chan, state: ManuallyDrop::new(guard) }
+    }
+
     /// The section of somebody who has all locks.
     ///
     /// # Safety

@@ -89,21 +89,38 @@ pub(crate) struct Guard<'a, T> {
     _not_send: std::marker::PhantomData<*const ()>,
 }
 
+/// How somebody came in, for who goes out again in the same function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entered {
+    AsOwner,
+    LikeOthers,
+}
+
 impl Door {
     /// Goes in if nobody is. Nothing is called here, so that who has to go a longer way has a frame there, and not here.
     #[inline]
     pub(crate) fn enter_at_once(&self) -> bool {
+        self.enter_knowing().is_some()
+    }
+
+    /// The same, for who [goes out](Self::leave_knowing) by the same way.
+    #[inline(always)]
+    pub(crate) fn enter_knowing(&self) -> Option<Entered> {
         self.bias.prefetch();
-        if self.bias.is_plain() {
-            return self.exchange();
-        }
         if self.bias.enter() {
-            return true;
+            return Some(Entered::AsOwner);
         }
-        if !self.exchange() {
-            return false;
+        let is_plain = self.bias.is_plain();
+        (self.exchange() && (is_plain || self.keep_if(self.bias.is_settled()))).then_some(Entered::LikeOthers)
+    }
+
+    /// Comes out, as he [went in](Self::enter_knowing).
+    #[inline(always)]
+    pub(crate) fn leave_knowing(&self, entered: Entered) {
+        match entered {
+            Entered::AsOwner => self.bias.leave(),
+            Entered::LikeOthers => self.leave_plainly(),
         }
-        self.keep_if(self.bias.is_settled())
     }
 
     /// For an operation of a thread or a goroutine on a channel of this capacity that could not go in
@@ -147,6 +164,11 @@ impl Door {
         if self.bias.has_entered() {
             return self.bias.leave();
         }
+        self.leave_plainly();
+    }
+
+    #[inline]
+    fn leave_plainly(&self) {
         debug_assert!(self.bias.locked.load(Ordering::Relaxed), "given back twice");
         let order = if cfg!(gochan_bug = "lock_released_relaxed") { Ordering::Relaxed } else { Ordering::Release };
         self.bias.locked.store(false, order);
