@@ -514,9 +514,8 @@ impl<T> Hchan<T> {
         patience: &Patience,
         at: &'static Location<'static>,
     ) -> Result<(), Refusal> {
-        let may_begin = || {
-            matches!(patience, Patience::Try) && !cfg!(gochan_bug = "try_yields") || park::spend_at_once()
-        };
+        let may_begin =
+            || matches!(patience, Patience::Try) && !cfg!(gochan_bug = "try_yields") || park::spend_at_once();
         // SAFETY: the caller's contract.
         unsafe {
             if self.recv_at_once(room, may_begin) {

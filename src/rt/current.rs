@@ -112,16 +112,24 @@ unsafe fn ready(g: NonNull<()>) {
     match current_worker() {
         Some(worker) if ptr::eq(worker.remote, home) => {
             worker.ready_here(g);
-            // SAFETY: as above; who runs here is alive.
-            unsafe {
-                (*g).prefetch();
-                if let Some(running) = worker.current.get().as_ref() {
-                    running.is_followed_by(&*g);
-                }
+            // SAFETY: as above.
+            let g = unsafe { &*g };
+            if g.is_cold(home.turn()) {
+                prefetch_cold(worker, g);
             }
         }
         // SAFETY: as above, and this is its one wake-up.
         _ => unsafe { home.post_ready(g) },
+    }
+}
+
+/// It was readied here after a long time.
+#[inline(never)]
+fn prefetch_cold(worker: &Worker, g: &G) {
+    g.prefetch();
+    // SAFETY: who runs here is alive.
+    if let Some(running) = unsafe { worker.current.get().as_ref() } {
+        running.is_followed_by(g);
     }
 }
 

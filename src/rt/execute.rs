@@ -93,6 +93,7 @@ impl Worker {
     /// Switches the running goroutine out: to the next one, if it is clear who that is, else to the loop.
     #[inline(always)]
     pub(super) fn switch_out(&self, g: &G) {
+        g.stops_in(self.remote.turn());
         let next = self.next_at_once();
         // SAFETY: it is the running goroutine that calls; the next one lives here, and is switched out.
         unsafe {

@@ -283,11 +283,13 @@ pub(super) struct G {
     pub(super) readied_before: Cell<*const G>,
     /// What would have it end.
     ends: AtomicU32,
-    /// Bytes of the record that begins with this. Beside what would else have a gap behind it, with which the fields from here on would not
-    /// be made in place.
-    pub(super) size: u32,
+    /// In which turn of its worker it stopped last; that worker's, too.
+    stopped_in: Cell<u32>,
     pub(super) own: Own,
 }
+
+/// After so many turns of others a stack has left the nearest cache, or is about to.
+const COLD: u32 = 64;
 
 /// It was cancelled.
 const CANCELLED: u32 = 1;
@@ -319,8 +321,11 @@ pub(super) struct Own {
     pub(super) context: Context,
     /// What it has last awaited a future with: what the waker points to.
     pub(super) awaits: Cell<*const ()>,
-    /// While it is not 0, it is not made to unwind. A word, as above.
-    pub(super) shields: Cell<usize>,
+    /// While it is not 0, it is not made to unwind.
+    pub(super) shields: Cell<u32>,
+    /// Bytes of the record that this is in. Here, where there would else be a gap, with which the fields from here on would not be made in
+    /// place.
+    pub(super) size: u32,
     /// The innermost scope that it is in.
     pub(super) scopes: Cell<*const ScopeState>,
 }
@@ -338,7 +343,7 @@ impl G {
             references: AtomicUsize::new(0),
             place: AtomicUsize::new(usize::MAX),
             follower: Cell::default(),
-            size,
+            stopped_in: Cell::new(0),
             own: Own {
                 context: Context::new(stack),
                 resumed: Cell::new(Resumed::Readied),
@@ -349,6 +354,7 @@ impl G {
                 unwinding: Cell::new(false),
                 unwound: Cell::new(0),
                 shields: Cell::new(0),
+                size,
                 scopes: Cell::new(ptr::null()),
             },
         }
@@ -369,6 +375,18 @@ impl G {
 
     pub(super) fn tell_to_end(&self) {
         self.ends.fetch_or(CANCELLED, Ordering::SeqCst);
+    }
+
+    /// It is about to stop, in this turn of its worker.
+    #[inline(always)]
+    pub(super) fn stops_in(&self, turn: u32) {
+        self.stopped_in.set(turn);
+    }
+
+    /// Has it been switched out for so many turns that its stack may have left the cache?
+    #[inline(always)]
+    pub(super) fn is_cold(&self, turn: u32) -> bool {
+        turn.wrapping_sub(self.stopped_in.get()) >= COLD
     }
 
     /// It will be run before long: what it will touch then had better be in the cache.

@@ -69,7 +69,7 @@ impl Resident {
 pub(crate) unsafe fn residents(mut each: impl FnMut(Resident)) {
     stack::owned(|slot, g| {
         // SAFETY: the owner of a slot is alive.
-        let size = unsafe { g.as_ref() }.size as usize;
+        let size = unsafe { g.as_ref() }.own.size as usize;
         let start = g.addr().get();
         each(Resident { slot, record: start..start + size, g });
     });
