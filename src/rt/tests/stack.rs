@@ -95,6 +95,9 @@ fn a_stack_is_writable_down_to_its_guard() {
     assert_eq!(colours.len(), 32);
     let bottoms: HashSet<_> = all.iter().map(bottom).collect();
     assert_eq!(bottoms.len(), 200, "each is its own");
+    // A TLB and the like are looked up by low bits of the page's number.
+    let sets: HashSet<_> = all.iter().map(|stack| stack.base().get() / page_size() % 64).collect();
+    assert_eq!(sets.len(), 64, "tops are spread over all sets");
 }
 
 #[test]
