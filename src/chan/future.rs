@@ -78,14 +78,17 @@ type Polled = Poll<Result<(), Refusal>>;
 impl<S> Op<S> {
     #[inline(always)]
     pub(super) fn new(at: &'static Location<'static>, slot: MaybeUninit<S>) -> Self {
-        let mut this = Self { waiting: MaybeUninit::uninit(), slot };
-        // SAFETY: there is room for it.
+        // Field by field: copied as a whole, what is uninitialised would be copied, too.
+        let mut this = MaybeUninit::<Self>::uninit();
+        // SAFETY: there is room for it; the rest may be anything.
         unsafe {
-            let waiting = this.waiting.as_mut_ptr();
+            let place = this.as_mut_ptr();
+            (&raw mut (*place).slot).write(slot);
+            let waiting: *mut Waiting = (&raw mut (*place).waiting).cast();
             (&raw mut (*waiting).sg.known).write(Known::new());
             Wait::note(&raw mut (*waiting).wait, at);
+            this.assume_init()
         }
-        this
     }
 
     #[inline(always)]
