@@ -27,6 +27,7 @@ impl<T> Receiver<T> {
     /// assert_eq!(rx.recv(), Err(RecvError));
     /// ```
     #[track_caller]
+    #[inline(always)]
     pub fn recv(&self) -> Result<T, RecvError> {
         self.recv_at(Location::caller())
     }
@@ -118,7 +119,7 @@ impl<T> Receiver<T> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn recv_at(&self, at: &'static Location<'static>) -> Result<T, RecvError> {
         let mut room = MaybeUninit::uninit();
         match self.receive(&mut room, &Patience::Forever, at) {

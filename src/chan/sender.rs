@@ -41,6 +41,7 @@ impl<T> Sender<T> {
     /// assert_eq!(tx.send(2), Err(gochan::SendError(2)));
     /// ```
     #[track_caller]
+    #[inline(always)]
     pub fn send(&self, msg: T) -> Result<(), SendError<T>> {
         let mut msg = ManuallyDrop::new(msg);
         // SAFETY: a value of ours.

@@ -1,7 +1,8 @@
 //! A goroutine waits: the one seam through which this layer reaches the scheduler.
 //!
 //! The scheduler hands in a pointer that means something to it and the function that makes it runnable; nothing here
-//! knows what a goroutine is, so the core builds without it.
+//! knows what a goroutine is, so the core builds without it. (But where it is built with it, it is called by its name to switch a
+//! goroutine out.)
 //!
 //! **One wake-up per wait.** A goroutine does not look before it sleeps, so its wait says from the start that it sleeps, and
 //! whoever ends it readies the goroutine: once, sooner or later. The goroutine takes that wake-up by being switched out when
@@ -110,6 +111,19 @@ pub(crate) struct Scheduler {
     pub(crate) inspect: fn(),
     /// Its budget is spent: lets others run, if it has had its share and there are any.
     pub(crate) take_turns: fn(),
+}
+
+impl Scheduler {
+    /// Switches the goroutine out that waits here: in the frame of who waits, unless there is a deadline. For it returns through other
+    /// functions than those in which another one has stopped, and the processor guesses each of these returns wrong.
+    #[inline(always)]
+    fn switch_out(&self, deadline: Option<Instant>, wait: &Wait) -> Resumed {
+        #[cfg(feature = "rt")]
+        if deadline.is_none() {
+            return crate::rt::switch_out_here(None, Some(wait));
+        }
+        (self.switch_out)(deadline, Some(wait))
+    }
 }
 
 /// Operations that could have waited and did not, before the scheduler is asked whether others are to have their turn.
@@ -251,7 +265,7 @@ impl Wait {
             return self.done();
         }
         loop {
-            let resumed = (scheduler.switch_out)(deadline, Some(self));
+            let resumed = scheduler.switch_out(deadline, self);
             // Hardly ever anything else, and not worth a jump through a table.
             if resumed == Resumed::Readied {
                 let done = self.done();
