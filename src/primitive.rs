@@ -155,6 +155,15 @@ macro_rules! mutex_as_lock {
                 true
             }
 
+            pub(crate) fn enter_knowing(&self) -> Option<()> {
+                self.enter();
+                Some(())
+            }
+
+            pub(crate) fn leave_knowing(&self, (): ()) {
+                self.leave();
+            }
+
             pub(crate) fn enter_as_thread(&self, _capacity: usize) {
                 self.enter();
             }

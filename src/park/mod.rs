@@ -248,21 +248,30 @@ impl Ready {
         fn wake(waiter: &mut Option<Waiter>) {
             // SAFETY: overwritten without a drop, so it is moved out once.
             let moved_out = |waiter: *mut Option<Waiter>| unsafe { std::ptr::write(waiter, None) };
-            if let Some(Waiter::Goroutine(g)) = waiter {
-                // SAFETY: as above.
-                let g = unsafe { std::ptr::read(g) };
-                moved_out(waiter);
-                g.make_ready();
-            } else if let Some(Waiter::Task(waker)) = waiter {
+            if let Some(Waiter::Task(waker)) = waiter {
                 // SAFETY: as above.
                 let waker = unsafe { std::ptr::read(waker) };
                 moved_out(waiter);
                 waker.wake();
-            } else if let Some(waiter) = waiter.take() {
+            } else {
+                wake_other(waiter);
+            }
+        }
+        #[inline(never)]
+        fn wake_other(waiter: &mut Option<Waiter>) {
+            if let Some(waiter) = waiter.take() {
                 waiter.wake();
             }
         }
-        if self.0.is_some() {
+        if let Some(Waiter::Goroutine(g)) = &*self.0 {
+            // SAFETY: overwritten without a drop, so it is moved out once.
+            let g = unsafe {
+                let g = std::ptr::read(g);
+                std::ptr::write(&raw mut *self.0, None);
+                g
+            };
+            g.make_ready();
+        } else if self.0.is_some() {
             wake(&mut self.0);
         }
     }
