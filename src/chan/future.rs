@@ -20,6 +20,7 @@ use super::state::LastUse;
 use super::waitq::{Known, List, Stage, Sudog};
 use super::{Flavor, Receiver, RecvError, SendError, Sender, fire_beside};
 use crate::park::{Alarm, Done, Outcome, Ready, Reason, Wait};
+use crate::primitive::Ordering;
 use std::fmt;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ops::Deref;
@@ -655,7 +656,7 @@ impl<T> Future for RecvFut<'_, T> {
         unsafe {
             let op = &raw mut *this.what.op;
             let room = (*op).slot.as_mut_ptr();
-            if !(*op).is_queued() && chan.recv_at_once(room, || true) {
+            if !(*op).is_queued() && chan.is_value_known() && chan.recv_at_once(room) {
                 return Poll::Ready(Ok(room.read()));
             }
             Op::await_value(op, chan, cx)
@@ -761,7 +762,8 @@ impl<T> Future for SendFut<'_, T> {
         let Some(chan) = this.sender.hchan() else { return Poll::Pending };
         // SAFETY: pinned, and always with this channel; there is a value, which nobody else knows of unless it is queued.
         unsafe {
-            if !(*op).is_queued() && chan.send_at_once((*op).slot.as_ptr(), || true) {
+            let word = chan.summary.load(Ordering::Relaxed);
+            if !(*op).is_queued() && chan.is_room_known(word) && chan.send_at_once((*op).slot.as_ptr()) {
                 (*op).set_spent(true);
                 return Poll::Ready(Ok(()));
             }

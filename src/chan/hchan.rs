@@ -216,16 +216,15 @@ impl<T> Hchan<T> {
     #[inline]
     pub(super) fn may_send(&self) -> bool {
         let word = self.summary.load(Ordering::Relaxed);
-        word & WANTED != 0 || sendx(word) != self.send_to.load(Ordering::Relaxed)
+        word & WANTED != 0 || self.is_room_known(word)
     }
 
     /// The same for a receive, which looks at the other end if it knows of nothing.
     #[inline]
     pub(super) fn may_receive(&self) -> bool {
-        let recvx = self.recvx.load(Ordering::Relaxed);
-        recvx != self.recv_to.load(Ordering::Relaxed) || {
+        self.is_value_known() || {
             let word = self.summary.load(Ordering::Relaxed);
-            word & OFFERED != 0 || sendx(word) != recvx
+            word & OFFERED != 0 || sendx(word) != self.recvx.load(Ordering::Relaxed)
         }
     }
 
@@ -248,14 +247,25 @@ impl<T> Hchan<T> {
         patience: &Patience,
         at: &'static Location<'static>,
     ) -> Result<(), Refusal> {
-        let may_begin = || matches!(patience, Patience::Try) || self.cap == UNBOUNDED || park::spend_at_once();
-        // SAFETY: the caller's contract.
-        unsafe {
-            if self.send_at_once(elem, may_begin) {
+        // Refusal without the lock. What is shown is from one moment: the channel was then closed, or open with no slot and
+        // no receiver. That moment is not before this call began as far as this thread can tell, since whatever it has seen
+        // happen was shown before; so we refuse as of that moment. A plain load may be late; a blocking send goes to the
+        // lock and a try may be repeated.
+        let is_try = matches!(patience, Patience::Try);
+        let word = self.summary.load(Ordering::Relaxed);
+        if self.is_room_known(word) {
+            let may_begin = is_try || self.cap == UNBOUNDED || park::spend_at_once();
+            // SAFETY: the caller's contract.
+            if may_begin && unsafe { self.send_at_once(elem) } {
                 return Ok(());
             }
-            self.chansend_rest(elem, patience, at)
+        } else if is_try && word & WANTED == 0 {
+            if let Some(refusal) = self.refusal_to_send() {
+                return Err(refusal);
+            }
         }
+        // SAFETY: the caller's contract.
+        unsafe { self.chansend_rest(elem, patience, at) }
     }
 
     /// A send that is not [done at once](Self::send_at_once).
@@ -266,19 +276,10 @@ impl<T> Hchan<T> {
         patience: &Patience,
         at: &'static Location<'static>,
     ) -> Result<(), Refusal> {
-        // Refusal without the lock. What is shown is from one moment: the channel was then closed, or open with no slot and
-        // no receiver. That moment is not before this call began as far as this thread can tell, since whatever it has seen
-        // happen was shown before; so we refuse as of that moment. A plain load may be late; a blocking send goes to the
-        // lock and a try may be repeated.
         let is_try = matches!(patience, Patience::Try);
         if self.cap == 0 && !is_try {
             // SAFETY: the caller's contract.
             return unsafe { self.chansend_unbuffered(elem, patience, at) };
-        }
-        if is_try && !self.may_send() {
-            if let Some(refusal) = self.refusal_to_send() {
-                return Err(refusal);
-            }
         }
         if !is_try && (self.cap >= WORTH_A_LOOK || self.is_closed()) && !self.may_send() {
             // SAFETY: the caller's contract.
@@ -514,15 +515,23 @@ impl<T> Hchan<T> {
         patience: &Patience,
         at: &'static Location<'static>,
     ) -> Result<(), Refusal> {
-        let may_begin =
-            || matches!(patience, Patience::Try) && !cfg!(gochan_bug = "try_yields") || park::spend_at_once();
-        // SAFETY: the caller's contract.
-        unsafe {
-            if self.recv_at_once(room, may_begin) {
+        // Refusal without the lock, as in `chansend`: "closed" and "nothing to receive" are of one moment.
+        // Closed and empty is for good - after close only a value that a cancelled receive gives back can appear, and
+        // that is as if it had come a moment later - so a blocking receive may take it from here too.
+        let is_try = matches!(patience, Patience::Try);
+        if self.is_value_known() {
+            let may_begin = is_try && !cfg!(gochan_bug = "try_yields") || park::spend_at_once();
+            // SAFETY: the caller's contract.
+            if may_begin && unsafe { self.recv_at_once(room) } {
                 return Ok(());
             }
-            self.chanrecv_rest(room, patience, at)
+        } else if is_try && !self.may_receive() {
+            if let Some(refusal) = self.refusal_to_receive() {
+                return Err(refusal);
+            }
         }
+        // SAFETY: the caller's contract.
+        unsafe { self.chanrecv_rest(room, patience, at) }
     }
 
     /// A receive that is not [done at once](Self::recv_at_once).
@@ -533,18 +542,10 @@ impl<T> Hchan<T> {
         patience: &Patience,
         at: &'static Location<'static>,
     ) -> Result<(), Refusal> {
-        // Refusal without the lock, as in `chansend`: "closed" and "nothing to receive" are of one moment.
-        // Closed and empty is for good - after close only a value that a cancelled receive gives back can appear, and
-        // that is as if it had come a moment later - so a blocking receive may take it from here too.
         let is_try = matches!(patience, Patience::Try);
         if self.cap == 0 && !is_try {
             // SAFETY: the caller's contract.
             return unsafe { self.chanrecv_unbuffered(room, patience, at) };
-        }
-        if is_try && !self.may_receive() {
-            if let Some(refusal) = self.refusal_to_receive() {
-                return Err(refusal);
-            }
         }
         if !is_try && !self.may_receive() && (self.cap >= WORTH_A_LOOK || self.is_closed()) {
             // SAFETY: the caller's contract.

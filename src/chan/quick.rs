@@ -18,15 +18,25 @@ use super::state::State;
 use crate::primitive::Ordering;
 
 impl<T> Hchan<T> {
-    /// A send that is nothing but a quick section which is known to be possible, and has the lock at once. Small enough to be inlined.
+    /// Is it known that there is room, as of this word?
+    #[inline(always)]
+    pub(super) fn is_room_known(&self, word: u64) -> bool {
+        sendx(word) != self.send_to.load(Ordering::Relaxed)
+    }
+
+    /// Is it known that there is a value?
+    #[inline(always)]
+    pub(super) fn is_value_known(&self) -> bool {
+        self.recvx.load(Ordering::Relaxed) != self.recv_to.load(Ordering::Relaxed)
+    }
+
+    /// A send that is nothing but a quick section, and has the lock at once: for who has just seen that room is known. Small enough to be
+    /// inlined.
     ///
     /// # Safety
     /// `elem` is a value that the caller gives away if this returns true.
     #[inline(always)]
-    pub(super) unsafe fn send_at_once(&self, elem: *const T, may_begin: impl FnOnce() -> bool) -> bool {
-        if sendx(self.summary.load(Ordering::Relaxed)) == self.send_to.load(Ordering::Relaxed) || !may_begin() {
-            return false;
-        }
+    pub(super) unsafe fn send_at_once(&self, elem: *const T) -> bool {
         let door = self.tail_door();
         let Some(entered) = door.enter_knowing() else { return false };
         // SAFETY: the tail is behind the door; the caller's contract.
@@ -40,10 +50,7 @@ impl<T> Hchan<T> {
     /// # Safety
     /// `room` may be written. If this returns true, it holds a value.
     #[inline(always)]
-    pub(super) unsafe fn recv_at_once(&self, room: *mut T, may_begin: impl FnOnce() -> bool) -> bool {
-        if self.recvx.load(Ordering::Relaxed) == self.recv_to.load(Ordering::Relaxed) || !may_begin() {
-            return false;
-        }
+    pub(super) unsafe fn recv_at_once(&self, room: *mut T) -> bool {
         let door = self.lock.door();
         let Some(entered) = door.enter_knowing() else { return false };
         // SAFETY: the state is behind the door; the caller's contract.

@@ -130,7 +130,7 @@ impl<T> Receiver<T> {
     }
 
     /// Every receive: a sender writes the value into `room`, which holds one if this returns `Ok`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn receive(
         &self,
         room: &mut MaybeUninit<T>,
