@@ -4,25 +4,26 @@ use crate::impls::threads::ready;
 use crate::kinds::{AsyncRx, AsyncTx, Chan, Goroutines};
 use gochan::rt::{self, Runtime};
 use gochan::{Receiver, Sender, bounded};
-use std::future::Future;
+use std::future::{self, Future};
 use std::time::Duration;
 
 pub struct Stackful;
 pub struct Stackless;
 
-/// An end whose operations park the goroutine.
+/// An end whose operations park the goroutine. They are called where their futures are made, which is where they are awaited: as whoever writes
+/// a goroutine calls them, not through a poll of their own.
 #[derive(Clone)]
 pub struct Parking<E>(E);
 
 impl AsyncTx<usize> for Parking<Sender<usize>> {
-    async fn send(&mut self, msg: usize) -> bool {
-        self.0.send(msg).is_ok()
+    fn send(&mut self, msg: usize) -> impl Future<Output = bool> + Send {
+        future::ready(self.0.send(msg).is_ok())
     }
 }
 
 impl AsyncRx<usize> for Parking<Receiver<usize>> {
-    async fn recv(&mut self) -> Option<usize> {
-        self.0.recv().ok()
+    fn recv(&mut self) -> impl Future<Output = Option<usize>> + Send {
+        future::ready(self.0.recv().ok())
     }
 }
 
@@ -63,8 +64,9 @@ impl Goroutines for Stackful {
         async move { goroutine.join().unwrap() }
     }
 
-    async fn yield_now() {
+    fn yield_now() -> impl Future<Output = ()> + Send {
         rt::yield_now();
+        future::ready(())
     }
 
     async fn sleep(time: Duration) {
