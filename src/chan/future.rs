@@ -279,7 +279,7 @@ impl<S> Drop for Op<S> {
         debug_assert!(!self.is_queued(), "dropped while queued");
         if self.stage() != Stage::Idle {
             // SAFETY: then there is a wait.
-            unsafe { ptr::drop_in_place(self.wait().cast_mut()) };
+            unsafe { ptr::drop_in_place(&raw mut (*self.waiting.as_mut_ptr()).wait) };
         }
     }
 }
