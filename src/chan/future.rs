@@ -14,6 +14,7 @@
 //! channel, as the next value to be received. A send that had been taken has happened; one that had not drops its value.
 
 use super::hchan::{Hchan, Refusal};
+use super::quick::LOOKS_FIRST;
 use super::ring::Block;
 use super::section::{Batch, Ended, Locked, RecvNow, SendNow};
 use super::state::LastUse;
@@ -656,7 +657,7 @@ impl<T> Future for RecvFut<'_, T> {
         unsafe {
             let op = &raw mut *this.what.op;
             let room = (*op).slot.as_mut_ptr();
-            if !(*op).is_queued() && chan.is_value_known() && chan.recv_at_once(room) {
+            if LOOKS_FIRST && !(*op).is_queued() && chan.is_value_known() && chan.recv_at_once(room) {
                 return Poll::Ready(Ok(room.read()));
             }
             Op::await_value(op, chan, cx)
@@ -762,10 +763,12 @@ impl<T> Future for SendFut<'_, T> {
         let Some(chan) = this.sender.hchan() else { return Poll::Pending };
         // SAFETY: pinned, and always with this channel; there is a value, which nobody else knows of unless it is queued.
         unsafe {
-            let word = chan.summary.load(Ordering::Relaxed);
-            if !(*op).is_queued() && chan.is_room_known(word) && chan.send_at_once((*op).slot.as_ptr()) {
-                (*op).set_spent(true);
-                return Poll::Ready(Ok(()));
+            if LOOKS_FIRST && !(*op).is_queued() {
+                let word = chan.summary.load(Ordering::Relaxed);
+                if chan.is_room_known(word) && chan.send_at_once((*op).slot.as_ptr()) {
+                    (*op).set_spent(true);
+                    return Poll::Ready(Ok(()));
+                }
             }
             Op::await_room(op, chan, cx)
         }

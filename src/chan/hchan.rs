@@ -33,6 +33,7 @@
 //! than fit a batch; a sender that finds a free slot *and* queued senders in between helps to settle first.
 
 use super::fire_beside;
+use super::quick::LOOKS_FIRST;
 use super::registry;
 use super::returned::Returned;
 use super::ring::{Block, Ends, Ring, Tail};
@@ -252,8 +253,8 @@ impl<T> Hchan<T> {
         // happen was shown before; so we refuse as of that moment. A plain load may be late; a blocking send goes to the
         // lock and a try may be repeated.
         let is_try = matches!(patience, Patience::Try);
-        let word = self.summary.load(Ordering::Relaxed);
-        if self.is_room_known(word) {
+        let word = if LOOKS_FIRST || is_try { self.summary.load(Ordering::Relaxed) } else { 0 };
+        if LOOKS_FIRST && self.is_room_known(word) {
             let may_begin = is_try || self.cap == UNBOUNDED || park::spend_at_once();
             // SAFETY: the caller's contract.
             if may_begin && unsafe { self.send_at_once(elem) } {
@@ -519,7 +520,7 @@ impl<T> Hchan<T> {
         // Closed and empty is for good - after close only a value that a cancelled receive gives back can appear, and
         // that is as if it had come a moment later - so a blocking receive may take it from here too.
         let is_try = matches!(patience, Patience::Try);
-        if self.is_value_known() {
+        if LOOKS_FIRST && self.is_value_known() {
             let may_begin = is_try && !cfg!(gochan_bug = "try_yields") || park::spend_at_once();
             // SAFETY: the caller's contract.
             if may_begin && unsafe { self.recv_at_once(room) } {

@@ -17,6 +17,10 @@ use super::shown::{BUSY, CLOSED, RESERVED, SENDX_SHIFT, VERSION_SHIFT, most, sen
 use super::state::State;
 use crate::primitive::Ordering;
 
+/// Whoever is about to send or receive first looks whether he need do nothing but that. It decides nothing, since he looks again when he has
+/// the lock: so loom, for which each such look multiplies what there is to explore, does without.
+pub(super) const LOOKS_FIRST: bool = cfg!(not(gochan_loom));
+
 impl<T> Hchan<T> {
     /// Is it known that there is room, as of this word?
     #[inline(always)]
