@@ -82,7 +82,7 @@ impl<S> Op<S> {
     pub(super) fn new(at: &'static Location<'static>, slot: MaybeUninit<S>) -> Self {
         // Field by field: copied as a whole, what is uninitialised would be copied, too.
         let mut this = MaybeUninit::<Self>::uninit();
-        // SAFETY: there is room for it; the rest may be anything.
+        // SAFETY: there is room for it, and both fields are of a kind that may be uninitialised.
         unsafe {
             let place = this.as_mut_ptr();
             (&raw mut (*place).slot).write(slot);

@@ -120,7 +120,7 @@ impl Scheduler {
     fn switch_out(&self, deadline: Option<Instant>, wait: &Wait) -> Resumed {
         #[cfg(feature = "rt")]
         if deadline.is_none() {
-            return crate::rt::switch_out_here(None, Some(wait));
+            return crate::rt::switch_out(None, Some(wait));
         }
         (self.switch_out)(deadline, Some(wait))
     }

@@ -135,13 +135,8 @@ fn prefetch_cold(worker: &Worker, g: &G) {
 
 /// Switches the running goroutine out until it is readied, or until the deadline. One that says for what it waits may also
 /// be cancelled; if it is already, it is not switched out.
-fn switch_out(deadline: Option<Instant>, wait: Option<&Wait>) -> Resumed {
-    switch_out_here(deadline, wait)
-}
-
-/// The same, in the caller's frame.
 #[inline(always)]
-pub(crate) fn switch_out_here(deadline: Option<Instant>, wait: Option<&Wait>) -> Resumed {
+pub(crate) fn switch_out(deadline: Option<Instant>, wait: Option<&Wait>) -> Resumed {
     let (worker, g) = running();
     if wait.is_some() && g.is_told_to_end() && cancel::is_cancelled() {
         return Resumed::Cancelled;

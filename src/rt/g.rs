@@ -1,8 +1,8 @@
 //! G: a goroutine.
 //!
 //! A goroutine starts as a closure in a record, which any worker may take. When it first runs it gets a stack, and from
-//! then on is its worker's: it is resumed there and nowhere else, and what is its `own`, and its `follower`, is touched there
-//! and nowhere else. Everything else of the record is atomic or was written before it was shared.
+//! then on is its worker's: it is resumed there and nowhere else, and what is its `own`, its `follower` and when it stopped, is
+//! touched there and nowhere else. Everything else of the record is atomic or was written before it was shared.
 //!
 //! One allocation holds all of it: what the worker knows, the closure, and the end that the handle waits for. The worker
 //! has one reference from the first run to the end, the handle another (see `record`).
@@ -323,8 +323,8 @@ pub(super) struct Own {
     pub(super) awaits: Cell<*const ()>,
     /// While it is not 0, it is not made to unwind.
     pub(super) shields: Cell<u32>,
-    /// Bytes of the record that this is in. Here, where there would else be a gap, with which the fields from here on would not be made in
-    /// place.
+    /// Bytes of the record that this is in: written before that was shared, and so not its worker's alone. Here, where there would else be a
+    /// gap, with which the fields from here on would not be made in place.
     pub(super) size: u32,
     /// The innermost scope that it is in.
     pub(super) scopes: Cell<*const ScopeState>,

@@ -41,7 +41,7 @@ pub use bridge::block_on;
 pub use builder::{Goroutine, SpawnError};
 pub use cancel::shielded;
 pub(crate) use census::{census, identity_of};
-pub(crate) use current::switch_out_here;
+pub(crate) use current::switch_out;
 pub use deadlock::OnDeadlock;
 pub use g::Identity;
 pub use join::{JoinError, JoinHandle, LocalJoinHandle, ScopedJoinHandle};
