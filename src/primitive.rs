@@ -291,6 +291,19 @@ pub(crate) use barrier::{heavy_or_fence, light_or_fence};
 pub(crate) use body::*;
 pub(crate) use pause::pause;
 
+/// A hint to the processor: what is here will be written to. Else a look at it would have its cache line shared first, and whoever then
+/// writes would ask for it a second time.
+#[inline(always)]
+pub(crate) fn will_write<T>(place: *const T) {
+    #[cfg(all(target_arch = "x86_64", not(any(miri, gochan_loom, gochan_shuttle))))]
+    // SAFETY: a hint, which reads nothing, wherever it points; processors that do not have it pass over it.
+    unsafe {
+        std::arch::asm!("prefetchw [{}]", in(reg) place, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(any(miri, gochan_loom, gochan_shuttle)))))]
+    let _ = place;
+}
+
 /// Asks whether locks can have owners here, before one is to have one.
 #[cfg(feature = "rt")]
 pub(crate) fn prepare_owners() {

@@ -78,6 +78,62 @@ fn values_of_size_zero_are_dropped_once_each() {
     }
 }
 
+/// What a thread waits with may lie beside its wait, if it is small: whatever becomes of the wait, each value is somewhere once.
+#[test]
+fn values_of_those_who_wait() {
+    /// Of so many bytes, where `A` may lie.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    struct Bytes<const N: usize, A>([u8; N], [A; 0]);
+
+    fn waits<const N: usize, A: Copy + Debug + PartialEq + Send + 'static>() {
+        let value = |i| Bytes::<N, A>([i; N], []);
+        let a_while = Duration::from_millis(20);
+        for cap in [0, 1] {
+            let (tx, rx) = bounded(cap);
+            // A receiver that waits, in vain and not.
+            assert!(rx.recv_timeout(Duration::from_millis(1)).is_err());
+            let received = thread::scope(|scope| {
+                let receiver = scope.spawn(|| rx.recv_timeout(Duration::from_secs(60)));
+                thread::sleep(a_while);
+                tx.send(value(1)).unwrap();
+                receiver.join().unwrap()
+            });
+            assert_eq!(received, Ok(value(1)));
+            // A sender: its value is taken, or comes back when the time is over, or the channel closed.
+            (0..cap).for_each(|_| tx.send(value(2)).unwrap());
+            assert_eq!(tx.send_timeout(value(3), Duration::from_millis(1)).unwrap_err().into_inner(), value(3));
+            thread::scope(|scope| {
+                scope.spawn(|| tx.send(value(4)).unwrap());
+                thread::sleep(a_while);
+                (0..cap).for_each(|_| assert_eq!(rx.recv(), Ok(value(2))));
+                assert_eq!(rx.recv(), Ok(value(4)));
+            });
+            (0..cap).for_each(|_| tx.send(value(2)).unwrap());
+            let unsent = thread::scope(|scope| {
+                let sender = scope.spawn(|| tx.send(value(5)));
+                thread::sleep(a_while);
+                tx.close();
+                sender.join().unwrap()
+            });
+            assert_eq!(unsent.unwrap_err().into_inner(), value(5));
+        }
+    }
+    watchdog(|| {
+        waits::<0, u8>();
+        waits::<1, u8>();
+        waits::<8, u64>();
+        waits::<15, u8>();
+        waits::<16, u128>();
+        waits::<17, u8>();
+        waits::<32, u128>();
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        #[repr(align(64))]
+        struct Wide;
+        waits::<0, Wide>();
+        waits::<8, Wide>();
+    });
+}
+
 #[test]
 fn values_with_a_large_alignment() {
     /// `T` where it may lie.

@@ -40,7 +40,7 @@ use super::ring::{Block, Ends, Ring, Tail};
 use super::section::{Batch, Locked, RecvNow, SendNow};
 use super::shown::{CLOSED, OFFERED, WANTED, sendx};
 use super::state::{LastUse, State};
-use super::wait::{Line, result};
+use super::wait::{Lines, result};
 use crate::park::{self, Outcome, Ready, Spin};
 use crate::primitive::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Door, Guard, Lock, Ordering, is_over};
 use std::fmt;
@@ -498,7 +498,7 @@ impl<T> Hchan<T> {
                 SendNow::Crowded => this.settle_and_leave(c, Batch::new()),
                 SendNow::Full if matches!(patience, Patience::Try) => return Err(Refusal::Blocked),
                 // SAFETY: the caller's contract.
-                SendNow::Full => return unsafe { Self::park_sender_owing::<Line>(c, elem, patience, at, owed) },
+                SendNow::Full => return unsafe { Self::park_sender_owing::<Lines>(c, elem, patience, at, owed) },
             }
             c = this.lock();
         }
@@ -722,7 +722,7 @@ impl<T> Hchan<T> {
                 RecvNow::Closed => return Err(Refusal::Closed),
                 RecvNow::Empty if nonblocking => return Err(Refusal::Blocked),
                 // SAFETY: the caller's contract.
-                RecvNow::Empty => return unsafe { Self::park_receiver_owing::<Line>(c, room, patience, at, owed) },
+                RecvNow::Empty => return unsafe { Self::park_receiver_owing::<Lines>(c, room, patience, at, owed) },
                 // SAFETY: the caller's contract; the sender was claimed and unlinked in this section.
                 RecvNow::Lazy(sender) => match unsafe { Self::park_paired(c, room, sender, patience, at, owed) } {
                     Some(Outcome::Retry) => owed.take().fire(),

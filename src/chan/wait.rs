@@ -7,6 +7,7 @@ use super::hchan::{Hchan, Patience, Refusal, Unsent};
 use super::section::Locked;
 use super::waitq::Sudog;
 use crate::park::{self, Done, Outcome, Ready, Reason, Wait};
+use std::mem::MaybeUninit;
 use std::panic::Location;
 use std::ptr;
 
@@ -21,34 +22,107 @@ pub(super) fn result(outcome: Option<Outcome>, owed: &mut Ready) -> Result<(), R
     Err(if outcome.is_some() { Refusal::Closed } else { Refusal::Blocked })
 }
 
-/// Where a cache line begins.
-#[repr(align(64))]
-pub(super) struct Line;
-
-/// A wait in one place: the sudog and the word that ends it side by side. A thread's begins a cache line, since the line goes from
-/// core to core and back; a goroutine's lies where there is no gap, since all of its stack that is touched is loaded anew when it
-/// goes on.
-#[repr(C)]
-struct Plain<Place> {
-    _place: [Place; 0],
-    sg: Sudog,
-    wait: Wait,
+/// Where a wait lies.
+pub(super) trait Place {
+    /// Room for a small value beside it.
+    type Near;
 }
 
-impl<Place> Plain<Place> {
+/// A thread's: in two cache lines side by side, since they go from core to core and back, and come as one. In the first are the sudog and the
+/// word that ends the wait, in the second there is room for the value.
+#[repr(align(128))]
+pub(super) struct Lines;
+
+impl Place for Lines {
+    type Near = u128;
+}
+
+/// A goroutine's: where there is no gap, since all of its stack that is touched is loaded anew when it goes on.
+impl Place for () {
+    type Near = ();
+}
+
+/// A wait in one place, with the sudog and the word that ends it side by side.
+#[repr(C)]
+struct Plain<P: Place> {
+    _place: [P; 0],
+    sg: Sudog,
+    wait: Wait,
+    near: MaybeUninit<P::Near>,
+}
+
+#[cfg(all(target_pointer_width = "64", not(any(gochan_loom, gochan_shuttle))))]
+const _: () = assert!(size_of::<Plain<Lines>>() == 128);
+
+impl<P: Place> Plain<P> {
     /// Of whoever runs here, once it [begins](Wait::begin_of_caller), which it does where it stays: moving it about costs as much as
     /// making it.
     #[inline(always)]
     fn new(reason: Reason, at: &'static Location<'static>) -> Self {
-        Self { _place: [], sg: Sudog::new(ptr::null(), 0, ptr::null_mut()), wait: Wait::new(reason, at) }
+        let sg = Sudog::new(ptr::null(), 0, ptr::null_mut());
+        Self { _place: [], sg, wait: Wait::new(reason, at), near: MaybeUninit::uninit() }
+    }
+
+    /// Does a value of this type have room beside the wait?
+    #[inline(always)]
+    const fn has_room_for<T>() -> bool {
+        size_of::<T>() <= size_of::<P::Near>() && align_of::<T>() <= align_of::<P::Near>()
     }
 
     /// The sudog, ready to be queued. From here on it is reached by this pointer only.
+    ///
+    /// # Safety
+    /// `this` stays where it is until the wait is over.
     #[inline(always)]
-    fn sudog(&mut self, elem: *mut ()) -> *const Sudog {
-        self.wait.begin_of_caller();
-        self.sg.put(&raw const self.wait, elem);
-        &raw const self.sg
+    unsafe fn sudog(this: *mut Self, elem: *mut ()) -> *const Sudog {
+        // SAFETY: the caller's, who has not queued it.
+        unsafe {
+            (*this).wait.begin_of_caller();
+            (*this).sg.put(&raw const (*this).wait, elem);
+            &raw const (*this).sg
+        }
+    }
+
+    /// The same of a sender. If its value has room beside the wait it is taken from there; if nobody takes it, it is where it was.
+    ///
+    /// # Safety
+    /// As for [`sudog`](Self::sudog); `elem` is a value, which nobody touches until the wait is over.
+    #[inline(always)]
+    unsafe fn sudog_sending<T>(this: *mut Self, mut elem: *mut T) -> *const Sudog {
+        // SAFETY: the caller's contract, and there is room.
+        unsafe {
+            if Self::has_room_for::<T>() {
+                let near = (&raw mut (*this).near).cast();
+                ptr::copy_nonoverlapping(elem, near, 1);
+                elem = near;
+            }
+            Self::sudog(this, elem.cast())
+        }
+    }
+
+    /// The same of a receiver. If its value has room beside the wait it comes there, and is to be [fetched](Self::fetch).
+    ///
+    /// # Safety
+    /// As for [`sudog`](Self::sudog); `room` is not touched until the wait is over.
+    #[inline(always)]
+    unsafe fn sudog_receiving<T>(this: *mut Self, mut room: *mut T) -> *const Sudog {
+        // SAFETY: the caller's contract.
+        unsafe {
+            if Self::has_room_for::<T>() {
+                room = (&raw mut (*this).near).cast();
+            }
+            Self::sudog(this, room.cast())
+        }
+    }
+
+    /// # Safety
+    /// The sudog is [of a receiver](Self::sudog_receiving), and its wait has been completed; `room` may be written.
+    #[inline(always)]
+    unsafe fn fetch<T>(sg: *const Sudog, room: *mut T) {
+        if Self::has_room_for::<T>() {
+            // SAFETY: the caller's contract.
+            unsafe { Sudog::with_slot(sg, |near| ptr::copy_nonoverlapping(near, room, 1)) };
+        }
     }
 }
 
@@ -68,14 +142,14 @@ impl<T> Hchan<T> {
             if park::in_goroutine() {
                 Self::park_sender_in::<()>(c, elem, patience, at)
             } else {
-                Self::park_sender_in::<Line>(c, elem, patience, at)
+                Self::park_sender_in::<Lines>(c, elem, patience, at)
             }
         }
     }
 
     /// The same, with the wait in a place that is as it should be for who waits: see [`Plain`].
     #[inline(never)]
-    unsafe fn park_sender_in<Place>(
+    unsafe fn park_sender_in<P: Place>(
         c: Locked<'_, T>,
         elem: *mut T,
         patience: &Patience,
@@ -84,7 +158,7 @@ impl<T> Hchan<T> {
         let unsent = Unsent(elem);
         let mut owed = Ready::NOBODY;
         // SAFETY: the caller's contract.
-        let sent = unsafe { Self::park_sender_owing::<Place>(c, elem, patience, at, &mut owed) };
+        let sent = unsafe { Self::park_sender_owing::<P>(c, elem, patience, at, &mut owed) };
         std::mem::forget(unsent);
         owed.fire_here();
         sent
@@ -92,17 +166,17 @@ impl<T> Hchan<T> {
 
     /// As [`chansend_owing`](Self::chansend_owing).
     #[inline(always)]
-    pub(super) unsafe fn park_sender_owing<Place>(
+    pub(super) unsafe fn park_sender_owing<P: Place>(
         c: Locked<'_, T>,
         elem: *mut T,
         patience: &Patience,
         at: &'static Location<'static>,
         owed: &mut Ready,
     ) -> Result<(), Refusal> {
-        let plain = &mut Plain::<Place>::new(Reason::ChanSend, at);
+        let mut plain = Plain::<P>::new(Reason::ChanSend, at);
         // SAFETY: `plain` stays in this frame until `park` has returned.
         let outcome = unsafe {
-            let sg = plain.sudog(elem.cast());
+            let sg = Plain::sudog_sending(&raw mut plain, elem);
             let this = c.chan();
             let calm = c.queue_sender_and_leave(sg, owed);
             this.park(calm, sg, patience)
@@ -123,14 +197,14 @@ impl<T> Hchan<T> {
             if park::in_goroutine() {
                 Self::park_receiver_in::<()>(c, room, patience, at)
             } else {
-                Self::park_receiver_in::<Line>(c, room, patience, at)
+                Self::park_receiver_in::<Lines>(c, room, patience, at)
             }
         }
     }
 
     /// The same, with the wait in a place that is as it should be for who waits: see [`Plain`].
     #[inline(never)]
-    unsafe fn park_receiver_in<Place>(
+    unsafe fn park_receiver_in<P: Place>(
         c: Locked<'_, T>,
         room: *mut T,
         patience: &Patience,
@@ -139,27 +213,31 @@ impl<T> Hchan<T> {
         let mut owed = Ready::NOBODY;
         // SAFETY: the caller's contract. If this succeeds, the room holds a value, which nobody has yet.
         unsafe {
-            Self::park_receiver_owing::<Place>(c, room, patience, at, &mut owed)?;
+            Self::park_receiver_owing::<P>(c, room, patience, at, &mut owed)?;
             fire_beside(&mut owed, room);
         }
         Ok(())
     }
 
     #[inline(always)]
-    pub(super) unsafe fn park_receiver_owing<Place>(
+    pub(super) unsafe fn park_receiver_owing<P: Place>(
         c: Locked<'_, T>,
         room: *mut T,
         patience: &Patience,
         at: &'static Location<'static>,
         owed: &mut Ready,
     ) -> Result<(), Refusal> {
-        let plain = &mut Plain::<Place>::new(Reason::ChanReceive, at);
+        let mut plain = Plain::<P>::new(Reason::ChanReceive, at);
         // SAFETY: `plain` stays in this frame until `park` has returned.
         let outcome = unsafe {
-            let sg = plain.sudog(room.cast());
+            let sg = Plain::sudog_receiving(&raw mut plain, room);
             let this = c.chan();
             let calm = c.queue_receiver_and_leave(sg, owed);
-            this.park(calm, sg, patience)
+            let outcome = this.park(calm, sg, patience);
+            if outcome == Some(Outcome::Completed) {
+                Plain::<P>::fetch(sg, room);
+            }
+            outcome
         };
         result(outcome, owed)
     }
@@ -175,13 +253,13 @@ impl<T> Hchan<T> {
         at: &'static Location<'static>,
         owed: &mut Ready,
     ) -> Option<Outcome> {
-        let plain = &mut Plain::<Line>::new(Reason::ChanReceive, at);
+        let mut plain = Plain::<Lines>::new(Reason::ChanReceive, at);
         // Whoever has no time to wait waits for a value that is being evaluated all the same.
         let patience = if patience.is_over() { &Patience::Try } else { patience };
         plain.sg.nonblocking = matches!(patience, Patience::Try);
         // SAFETY: `plain` stays in this frame until `park` has returned. The sender was claimed in this section.
         unsafe {
-            let sg = plain.sudog(room.cast());
+            let sg = Plain::sudog(&raw mut plain, room.cast());
             let (this, ended) = (c.chan(), c.pair_arriving(sg, sender));
             *owed = c.leave(ended).try_fire();
             this.park(owed.is_nobody(), sg, patience)

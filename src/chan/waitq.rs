@@ -14,11 +14,14 @@
 use super::handshake::{WATCH_RECV, WATCH_SEND};
 use crate::debug::Direction;
 use crate::park::{Outcome, Ready, Wait};
-use crate::primitive::UnsafeCell;
+use crate::primitive::{UnsafeCell, will_write};
 use std::cell::Cell;
 use std::marker::PhantomPinned;
 use std::mem::offset_of;
 use std::ptr;
+
+/// A cache line, in bytes.
+const LINE: usize = 64;
 
 /// Which of the channel's queues a sudog is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -340,6 +343,8 @@ impl<Q: Queue> WaitQ<Q> {
     pub(super) fn dequeue(&mut self) -> Option<*const Sudog> {
         while !self.first.is_null() {
             let sg = self.first;
+            // The line beside it, where a thread's value is, or the waiter.
+            will_write(sg.wrapping_byte_add(LINE));
             // SAFETY: it is linked, so it is alive; we hold the lock (we have `&mut`), so the claim is ours to make.
             unsafe {
                 self.unlink(sg);

@@ -78,11 +78,7 @@ impl Bias {
     /// a second time: a tenth of the time between threads that hand values over.
     #[inline(always)]
     pub(super) fn prefetch(&self) {
-        #[cfg(all(target_arch = "x86_64", not(any(miri, gochan_loom, gochan_shuttle))))]
-        // SAFETY: a hint, which reads nothing; processors that do not have it pass over it.
-        unsafe {
-            std::arch::asm!("prefetchw [{}]", in(reg) &raw const *self, options(nostack, preserves_flags, readonly));
-        }
+        super::will_write(self);
     }
 
     /// Has it no owner, for good?
