@@ -303,16 +303,13 @@ impl<T> Op<T> {
                     Poll::Ready(_) => {}
                 }
             }
-            let mut dozes = false;
-            if !chan.may_receive() {
-                let shown = chan.shown();
-                if !shown.is_readable() {
-                    if shown.is_closed() {
-                        return Poll::Ready(Err(Refusal::Closed));
-                    }
-                    Self::doze(this, Reason::ChanReceive, false, cx);
-                    dozes = true;
+            // That it may have to wait is only a guess; that the channel is closed is not.
+            let dozes = !chan.may_receive();
+            if dozes {
+                if chan.is_closed() && chan.refusal_to_receive() == Some(Refusal::Closed) {
+                    return Poll::Ready(Err(Refusal::Closed));
                 }
+                Self::doze(this, Reason::ChanReceive, false, cx);
             }
             let mut state = chan.lock.lock_as_task();
             if !dozes && chan.pop_quickly(&mut state, room) {
@@ -404,7 +401,8 @@ impl<T> Op<T> {
                     _ => Err(Refusal::Closed),
                 });
             }
-            if !chan.may_send() && !chan.shown().is_writable(chan.cap) {
+            // Where the tail has no lock of its own, it is known how far one may go.
+            if !chan.may_send() && !(chan.is_split() && chan.shown().is_writable(chan.cap)) {
                 if chan.is_closed() {
                     return Poll::Ready(Err(Refusal::Closed));
                 }

@@ -205,7 +205,7 @@ impl<T> Hchan<T> {
 
     /// Why nothing can be received, as of one moment.
     #[inline]
-    fn refusal_to_receive(&self) -> Option<Refusal> {
+    pub(super) fn refusal_to_receive(&self) -> Option<Refusal> {
         let shown = self.shown();
         let is_readable = shown.is_readable();
         let shown = if cfg!(gochan_bug = "two_word_refusal") { self.shown() } else { shown };
