@@ -65,7 +65,7 @@ impl<P: Place> Plain<P> {
 
     /// Does a value of this type have room beside the wait?
     #[inline(always)]
-    const fn has_room_for<T>() -> bool {
+    fn has_room_for<T>() -> bool {
         size_of::<T>() <= size_of::<P::Near>() && align_of::<T>() <= align_of::<P::Near>()
     }
 
