@@ -1,8 +1,9 @@
 //! The asynchronous methods of the handles, and the futures that are made of others: with a deadline, a permit, a close.
 
-use super::future::{Handle, Op, RecvFut, SendFut, debug};
+use super::future::{Handle, RecvFut, SendFut, debug};
 use super::handshake::{Promise, Promised, WATCH_CLOSE};
 use super::hchan::{Hchan, Refusal};
+use super::op::Op;
 use super::section::Ended;
 use super::{Chan, Receiver, RecvTimeoutError, SendError, SendTimeoutError, Sender, TrySendError};
 use crate::park::{Alarm, Reason};

@@ -14,6 +14,7 @@ pub(crate) mod hchan;
 mod iter;
 mod litter;
 mod many;
+mod op;
 mod quick;
 mod receiver;
 pub(crate) mod registry;
