@@ -567,3 +567,51 @@ fn a_dropped_permit_lets_those_meet_who_wait() {
     assert_eq!(poll(receiver.as_mut()), Poll::Ready(Ok(7)));
     assert_eq!(poll(sender.as_mut()), Poll::Ready(Ok(())));
 }
+
+/// What comes back takes no slot: the buffer is full still, and who waits for room in it waits on.
+#[test]
+fn a_value_comes_back_beside_a_full_buffer() {
+    for awaited in [false, true] {
+        let (tx, rx) = bounded(1);
+        let recv = || if awaited { at_once(rx.recv_async()) } else { rx.recv() };
+        let handed = queued(rx.recv_async());
+        tx.try_send(1).unwrap();
+        tx.try_send(2).unwrap();
+        let mut sender = queued(tx.send_async(3));
+        drop(handed);
+        assert_eq!(recv(), Ok(1));
+        assert_eq!((rx.len(), poll(sender.as_mut())), (1, Poll::Pending));
+        assert_eq!(recv(), Ok(2));
+        assert_eq!((rx.len(), poll(sender.as_mut())), (1, Poll::Ready(Ok(()))));
+        assert_eq!(recv(), Ok(3));
+    }
+}
+
+/// A future that has its handle lets go of it: one that was never polled, one that is ready, one that waits.
+#[test]
+fn a_future_lets_go_of_its_handle() {
+    let (tx, rx) = bounded(1);
+    drop(rx.clone().into_recv_async());
+    drop(queued(rx.clone().into_recv_async()));
+    tx.try_send(1).unwrap();
+    assert_eq!(at_once(rx.clone().into_recv_async()), Ok(1));
+    assert_eq!(rx.receiver_count(), 1);
+    drop(tx.clone().into_send_async(2));
+    assert_eq!(at_once(tx.clone().into_send_async(3)), Ok(()));
+    drop(queued(tx.clone().into_send_async(4)));
+    assert_eq!((tx.sender_count(), rx.len()), (1, 1));
+}
+
+/// A value for which there was no room in time comes back, once.
+#[test]
+fn a_value_that_was_not_sent_in_time_comes_back_once() {
+    watchdog(|| {
+        let (tx, rx) = bounded(0);
+        let value = Arc::new(());
+        let unsent = block_on(tx.send_timeout_async(value.clone(), Duration::from_millis(1))).unwrap_err();
+        assert_eq!(Arc::strong_count(&value), 2);
+        drop(unsent);
+        assert_eq!(Arc::strong_count(&value), 1);
+        assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
+    });
+}

@@ -518,3 +518,29 @@ fn a_select_takes_a_due_timer_or_a_message_not_both() {
         });
     });
 }
+
+/// The slot of a message that is being evaluated is nobody else's, and if there is none, it is free again.
+#[test]
+fn a_slot_is_reserved_meanwhile() {
+    for cap in [1, 2, 20] {
+        let (tx, rx) = bounded(cap);
+        // Where the buffer has been used, a slot is reserved without a look at who waits.
+        (0..cap).for_each(|i| tx.send(i).unwrap());
+        (0..cap).for_each(|i| assert_eq!(rx.recv(), Ok(i)));
+        (1..cap).for_each(|i| tx.send(i).unwrap());
+        let full = |value| assert_eq!(tx.try_send(value), Err(TrySendError::Full(value)));
+        select! {
+            send(tx, {
+                full(100);
+                assert_eq!(tx.len(), cap - 1);
+                assert!(select! { send(tx, 101) -> _ => false, default => true });
+                full(102);
+                0
+            }) -> sent => sent.unwrap(),
+        }
+        full(103);
+        assert!(rx.try_iter().eq((1..cap).chain([0])));
+        (0..cap).for_each(|i| tx.try_send(i).unwrap());
+        full(104);
+    }
+}

@@ -292,3 +292,20 @@ fn force_send_into_a_large_block_that_it_empties() {
     assert_eq!(recv(&chan, Patience::Try), Ok(value));
     (0..99).for_each(|_| chan.release_reserved());
 }
+
+/// A receiver seems to wait, which is an arm of a select that has fired elsewhere: so a send that is polled has to wait after all.
+#[test]
+fn a_send_is_polled_beside_an_arm_that_lost() {
+    let (tx, rx) = crate::bounded::<u32>(0);
+    let lost = Wait::new(Reason::Select, Location::caller());
+    // SAFETY: nobody has it yet.
+    assert!(unsafe { Wait::claim(&raw const lost) });
+    let sg = Sudog::new(&raw const lost, 0, std::ptr::null_mut());
+    // SAFETY: both outlive the queue's use of them, which ends when somebody passes over the arm.
+    unsafe { tx.hchan().unwrap().lock().queue_receiver(&raw const sg) };
+    let mut send = std::pin::pin!(tx.send_async(7));
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(send.as_mut().poll(&mut cx).is_pending());
+    assert_eq!(rx.try_recv(), Ok(7));
+    assert!(send.as_mut().poll(&mut cx).is_ready());
+}

@@ -3,6 +3,7 @@
 use super::super::arm::{Dir, Selectable};
 use super::super::handshake::Promised;
 use super::super::hchan::{Hchan, Patience, Refusal};
+use super::super::shown::OPAQUE;
 use super::{recv, send};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -34,6 +35,17 @@ fn force_send(chan: &Hchan<u32>, value: u32) {
     let mut oldest = 0;
     // SAFETY: numbers may be moved out and kept at once.
     unsafe { chan.force_send(&raw const value, &raw mut oldest) }.unwrap().0.fire();
+}
+
+/// In the middle of a section nothing is refused without the lock.
+#[test]
+fn nothing_is_told_of_half_a_section() {
+    let chan = &Hchan::<u32>::makechan(1);
+    assert_eq!(chan.refusal_to_receive(), Some(Refusal::Blocked));
+    let word = chan.summary.fetch_or(OPAQUE, Ordering::Relaxed);
+    assert_eq!(chan.refusal_to_receive(), None);
+    chan.summary.store(word, Ordering::Relaxed);
+    assert_eq!(chan.refusal_to_receive(), Some(Refusal::Blocked));
 }
 
 #[test]
