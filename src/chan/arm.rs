@@ -255,7 +255,9 @@ impl<T> Selectable for Hchan<T> {
         }
         if dir == Dir::Send {
             let door = self.tail_door();
-            door.enter();
+            if !door.enter_at_once() {
+                door.enter_as_thread(self.cap);
+            }
             // SAFETY: the tail is behind that door.
             if self.reserve_quickly(unsafe { &mut *self.tail.value() }) {
                 door.leave();
@@ -266,7 +268,7 @@ impl<T> Selectable for Hchan<T> {
             }
             door.leave();
         }
-        let mut state = self.lock.lock();
+        let mut state = self.lock_state();
         // SAFETY: the room is the caller's.
         if dir == Dir::Recv && unsafe { self.pop_quickly(&mut state, room.cast()) } {
             return Glance::Received(state.next_number());

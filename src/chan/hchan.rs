@@ -179,6 +179,12 @@ impl<T> Hchan<T> {
         self.cap >= SPLIT
     }
 
+    /// The lock of the state, as it is waited for on a channel of this capacity.
+    #[inline]
+    pub(super) fn lock_state(&self) -> Guard<'_, State<T>> {
+        self.lock.lock_at_once().unwrap_or_else(|| self.lock.lock_as_thread(self.cap))
+    }
+
     #[inline]
     pub(super) fn lock(&self) -> Locked<'_, T> {
         Locked::enter(self)

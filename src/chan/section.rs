@@ -127,7 +127,7 @@ impl<T> Drop for Locked<'_, T> {
 impl<'a, T> Locked<'a, T> {
     #[inline]
     pub(super) fn enter(chan: &'a Hchan<T>) -> Self {
-        Self::of(chan, chan.lock.lock())
+        Self::of(chan, chan.lock_state())
     }
 
     /// The section of a task's operation.
