@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{is, watchdog};
+use common::{is, wait_for_waiting, watchdog};
 use gochan::{
     Chan, Drain, IntoIter, Iter, ReadyTimeoutError, Receiver, RecvError, RecvTimeoutError, Select, SelectTimeoutError,
     SelectedOperation, SendError, SendTimeoutError, Sender, TryIter, TryReadyError, TryRecvError, TrySelectError,
@@ -87,14 +87,14 @@ fn values_of_those_who_wait() {
 
     fn waits<const N: usize, A: Copy + Debug + PartialEq + Send + 'static>() {
         let value = |i| Bytes::<N, A>([i; N], []);
-        let a_while = Duration::from_millis(20);
+        let wait_for_one = wait_for_waiting::<Bytes<N, A>>;
         for cap in [0, 1] {
             let (tx, rx) = bounded(cap);
             // A receiver that waits, in vain and not.
             assert!(rx.recv_timeout(Duration::from_millis(1)).is_err());
             let received = thread::scope(|scope| {
                 let receiver = scope.spawn(|| rx.recv_timeout(Duration::from_secs(60)));
-                thread::sleep(a_while);
+                wait_for_one(1);
                 tx.send(value(1)).unwrap();
                 receiver.join().unwrap()
             });
@@ -104,14 +104,14 @@ fn values_of_those_who_wait() {
             assert_eq!(tx.send_timeout(value(3), Duration::from_millis(1)).unwrap_err().into_inner(), value(3));
             thread::scope(|scope| {
                 scope.spawn(|| tx.send(value(4)).unwrap());
-                thread::sleep(a_while);
+                wait_for_one(1);
                 (0..cap).for_each(|_| assert_eq!(rx.recv(), Ok(value(2))));
                 assert_eq!(rx.recv(), Ok(value(4)));
             });
             (0..cap).for_each(|_| tx.send(value(2)).unwrap());
             let unsent = thread::scope(|scope| {
                 let sender = scope.spawn(|| tx.send(value(5)));
-                thread::sleep(a_while);
+                wait_for_one(1);
                 tx.close();
                 sender.join().unwrap()
             });

@@ -1,15 +1,14 @@
 //! Op: an operation of a task, from the poll that begins it to its end.
 //!
-//! It holds its sudog, its wait and its value or room inline, so that waiting allocates nothing, and is pinned in whatever is awaited: a send or receive
-//! (`future.rs`), one of many values, or a permit (`awaiting.rs`). It queues
-//! itself when it is first polled and cannot be done at once, and from then on is a waiter as any other: a thread that
-//! sends writes straight into the future of the task that receives.
+//! It holds its sudog, its wait and its value or room inline, so that waiting allocates nothing, and is pinned in whatever is awaited: a
+//! send or receive (`future.rs`), a permit or a close (`awaiting.rs`). It queues itself when it is first polled and cannot be
+//! done at once, and from then on is a waiter as any other: a thread that sends writes straight into the future of the task that
+//! receives. While it is queued it stays where it is, and whoever would drop it takes it off its queue first.
 //!
-//! Most polls find a value, or a slot, and need no wait: of that nothing has been made by then, since what has to be written in any case is what
-//! such a poll takes longest for. A poll
-//! that looks as if it will have to wait clones its waker, which is foreign code, before it takes the lock; so it is asleep
-//! when it is queued, and one locked section is all there is. If it does not have to wait after all, the clone stays in the
-//! operation until that is dropped.
+//! Most polls find a value, or a slot, and need no wait: of that nothing has been made by then, since what has to be written in any case is
+//! what such a poll takes longest for. A poll that looks as if it will have to wait clones its waker, which is foreign code, before it
+//! takes the lock; so it is asleep when it is queued, and one locked section is all there is. If it does not have to wait after all, the
+//! clone stays in the operation until that is dropped.
 
 use super::fire_beside;
 use super::hchan::{Hchan, Refusal};
@@ -223,7 +222,7 @@ impl<S> Op<S> {
         wait.done()
     }
 
-    /// Drops a waker that is left over: the next poll would do that under the lock.
+    /// Drops a waker that is left over, and would be kept for as long as the future is.
     ///
     /// # Safety
     /// It is not queued.

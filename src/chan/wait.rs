@@ -75,7 +75,7 @@ impl<P: Place> Plain<P> {
     /// `this` stays where it is until the wait is over.
     #[inline(always)]
     unsafe fn sudog(this: *mut Self, elem: *mut ()) -> *const Sudog {
-        // SAFETY: the caller's, who has not queued it.
+        // SAFETY: it is the caller's alone, who has not queued it, and stays by his contract.
         unsafe {
             (*this).wait.begin_of_caller();
             (*this).sg.put(&raw const (*this).wait, elem);
@@ -115,6 +115,8 @@ impl<P: Place> Plain<P> {
         }
     }
 
+    /// Moves what a receiver has got from beside its wait to its `room`, if it came there.
+    ///
     /// # Safety
     /// The sudog is [of a receiver](Self::sudog_receiving), and its wait has been completed; `room` may be written.
     #[inline(always)]

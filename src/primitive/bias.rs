@@ -74,8 +74,7 @@ impl Bias {
         bias
     }
 
-    /// It will be written to. Else the look at the word would have the line shared first, and whoever then takes the lock would ask for it
-    /// a second time: a tenth of the time between threads that hand values over.
+    /// It will be written to: the hint is worth a tenth of the time between threads that hand values over.
     #[inline(always)]
     pub(super) fn prefetch(&self) {
         super::will_write(self);

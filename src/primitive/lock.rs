@@ -249,6 +249,7 @@ impl<T> Lock<T> {
         &self.door
     }
 
+    #[cfg(any(feature = "rt", test))]
     #[inline]
     pub(crate) fn lock(&self) -> Guard<'_, T> {
         self.door.enter();
