@@ -286,6 +286,53 @@ fn memory_returns() {
     }
 }
 
+/// Memory of this process and its page tables, in bytes.
+fn resident_with_page_tables() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let of = |name| {
+        let kib = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        kib.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
+    };
+    of("VmRSS:") + of("VmPTE:")
+}
+
+/// One parks on a page of its stack, and what there is besides is small; and all of it returns, also what is not of the stack.
+#[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "reads /proc")]
+fn what_a_parked_goroutine_takes() {
+    // As many as there can be if each takes two mappings.
+    const GOROUTINES: usize = 30_000;
+    let outcomes = children("what_a_parked_goroutine_takes", &[("GOCHAN_STACK", "65536")], || {
+        watchdog(|| {
+            // The memory of the runtime, and of those who look, is not theirs.
+            go(|| ()).join().unwrap();
+            resident_with_page_tables();
+            let before = resident_with_page_tables();
+            let tables = || resident_with_page_tables() - resident();
+            let tables_before = tables();
+            for round in 0..2 {
+                let (tx, rx) = bounded::<()>(0);
+                let begun = Arc::new(AtomicUsize::new(0));
+                for _ in 0..GOROUTINES {
+                    let (rx, begun) = (rx.clone(), begun.clone());
+                    drop(rt::Goroutine::new().spawn(move || (begun.fetch_add(1, Ordering::Relaxed), rx.recv())));
+                }
+                // A dump, which says who waits, would take more memory than they do.
+                wait_until(|| begun.load(Ordering::Relaxed) == GOROUTINES);
+                let each = (resident_with_page_tables() - before) / GOROUTINES;
+                eprintln!("round {round}: {each} bytes each");
+                assert!(each <= 4 << 10 | 512, "{each} bytes each");
+                drop(tx);
+                // Some stacks and records are kept for who comes next, and the page tables of all.
+                wait_until(|| resident_with_page_tables() - before < (12 << 20) + tables() - tables_before);
+            }
+        });
+    });
+    for (status, err) in outcomes {
+        assert!(status.success(), "{err}");
+    }
+}
+
 /// Does the kernel have guard pages that split no mapping?
 fn has_markers() -> bool {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();

@@ -29,14 +29,13 @@ const UNWANTED: u8 = 2;
 const SET: u8 = 3;
 
 enum Waiting {
-    /// With nothing in the place where the waiter was. Else that would stay in the record, and whoever looks in memory for who
-    /// knows its stack would find that the record does.
-    Nobody(#[expect(dead_code, reason = "for what it overwrites")] *const Wait),
+    /// Null: nobody. So nothing is left in the place where the waiter was; else whoever looks in memory for who knows its stack would find
+    /// that the record does.
     Parked(*const Wait),
     Awaited(Waker),
 }
 
-const NOBODY: Waiting = Waiting::Nobody(ptr::null());
+const NOBODY: Waiting = Waiting::Parked(ptr::null());
 
 // SAFETY: a wait is ended under the lock, by which it is alive.
 unsafe impl Send for Waiting {}
@@ -72,7 +71,7 @@ impl Latch {
     fn take_waiting(&self) -> Ready {
         let mut waiting = self.waiting.lock();
         match std::mem::replace(&mut *waiting, NOBODY) {
-            Waiting::Nobody(_) => Ready::NOBODY,
+            Waiting::Parked(wait) if wait.is_null() => Ready::NOBODY,
             Waiting::Parked(wait) => {
                 let mut ready = Ready::NOBODY;
                 // SAFETY: it is alive, and taken out by this; a plain wait is ended by who takes it out.

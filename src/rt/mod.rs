@@ -4,6 +4,7 @@
 //! [`select!`](crate::select!) and timers park the goroutine instead of blocking the thread, which runs others meanwhile.
 //! Goroutines, threads and tasks meet on the same channels.
 
+mod block;
 mod bridge;
 mod builder;
 mod cancel;
@@ -19,6 +20,7 @@ mod mail;
 mod monitor;
 mod overflow;
 pub(crate) mod parked;
+mod pool;
 mod prefetch;
 mod queue;
 mod record;

@@ -2,12 +2,13 @@
 //!
 //! A goroutine is one allocation that two refer to: its worker and its handle. It is counted in the record itself, at its beginning,
 //! which is found whatever the rest of it is. What
-//! has been a record becomes the next one's: each worker keeps the memory of some, by size. With 10,000 goroutines that start and
-//! end together the allocator took a third of the time; worse, it gave the pages back after each wave, and faulted them in
-//! again for the next.
+//! has been a record becomes the next one's: each worker keeps the memory of some, by size, and takes and gives the rest by the
+//! hundred (see [`block`]). With 10,000 goroutines that start and end together the program's allocator took a third of the time; worse, it
+//! gave the pages back after each wave, and faulted them in again for the next.
 //!
-//! Invariant: memory in a worker's list is of the list's size, and nobody's.
+//! Invariant: memory in a worker's list is of the list's class, and nobody's.
 
+use super::block::{self, CLASSES, Class};
 use super::current::current_worker;
 use super::g::{G, Identity};
 use super::prefetch::prefetch;
@@ -17,12 +18,11 @@ use std::ops::Deref;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering;
 
-/// Bytes by which the sizes differ: a cache line, to which records are aligned.
-const STEP: usize = 64;
-/// The largest size that is kept is so many steps.
-const CLASSES: usize = 16;
-/// Bytes of memory that one worker keeps. Where a tool looks for uses after the end, none.
-const KEPT: usize = if cfg!(any(miri, gochan_corosensei)) { 0 } else { 4 << 20 };
+/// Where a tool looks for uses after the end, the program's allocator has all records.
+const BLOCKS: bool = cfg!(not(any(miri, gochan_corosensei)));
+/// So many pieces of each class a worker keeps at most, and half of them when it has given some away. With more, goroutines that end in
+/// any order would leave one of them in every block.
+const KEPT: usize = 256;
 
 /// What counts its references.
 ///
@@ -134,25 +134,19 @@ impl<B: ?Sized + Counted> Drop for Ref<B> {
     }
 }
 
-/// The class of a layout, and what is really allocated. `None` if it is not kept.
+/// The class of a layout. `None` if the program's allocator has it.
 #[inline]
-fn class(layout: Layout) -> Option<(usize, Layout)> {
-    let steps = layout.size().div_ceil(STEP);
-    if layout.align() > STEP || steps == 0 || steps > CLASSES {
-        return None;
-    }
-    Some((steps - 1, Layout::from_size_align(steps * STEP, STEP).expect("a few cache lines")))
+fn class(layout: Layout) -> Option<Class> {
+    if BLOCKS { Class::of(layout) } else { None }
 }
 
 #[inline]
 fn take(layout: Layout) -> NonNull<u8> {
-    let kept = class(layout);
-    if let (Some((class, _)), Some(worker)) = (kept, current_worker()) {
+    if let (Some(class), Some(worker)) = (class(layout), current_worker()) {
         if let Some(memory) = worker.records.take(class) {
             return memory;
         }
     }
-    let layout = kept.map_or(layout, |(_, layout)| layout);
     allocate(layout.size(), layout.align())
 }
 
@@ -160,75 +154,96 @@ fn take(layout: Layout) -> NonNull<u8> {
 #[cold]
 extern "C" fn allocate(size: usize, align: usize) -> NonNull<u8> {
     let layout = Layout::from_size_align(size, align).expect("one that was taken apart");
-    // SAFETY: a record is not empty.
-    NonNull::new(unsafe { alloc(layout) }).unwrap_or_else(|| handle_alloc_error(layout))
+    let Some(class) = class(layout) else {
+        // SAFETY: a record is not empty.
+        return NonNull::new(unsafe { alloc(layout) }).unwrap_or_else(|| handle_alloc_error(layout));
+    };
+    let mut first = None;
+    match current_worker() {
+        Some(worker) => {
+            // SAFETY: they were taken for this class.
+            block::take(class, KEPT / 2, |piece| unsafe { worker.records.put(class, piece) });
+            first = worker.records.take(class);
+        }
+        None => block::take(class, 1, |piece| first = Some(piece)),
+    }
+    first.expect("one was taken")
 }
 
 /// # Safety
 /// The memory was taken for this layout, and is nobody's any more.
 #[inline]
 unsafe fn give(memory: NonNull<u8>, layout: Layout) {
-    let kept = class(layout);
-    if let (Some((class, _)), Some(worker)) = (kept, current_worker()) {
-        // SAFETY: the caller's contract.
-        if unsafe { worker.records.give(class, memory) } {
-            return;
+    // SAFETY: the caller's contract, in all three.
+    unsafe {
+        match (class(layout), current_worker()) {
+            (Some(class), Some(worker)) => worker.records.give(class, memory),
+            (Some(_), None) => block::give([memory]),
+            (None, _) => dealloc(memory.as_ptr(), layout),
         }
     }
-    // SAFETY: allocated so by `take`.
-    unsafe { dealloc(memory.as_ptr(), kept.map_or(layout, |(_, layout)| layout)) };
 }
 
 /// The memory of records that a worker keeps.
-pub(super) struct Records {
-    /// By class; each piece begins with a pointer to the next.
-    free: [Cell<*mut u8>; CLASSES],
-    bytes: Cell<usize>,
+pub(super) struct Records([List; CLASSES]);
+
+/// That of one class.
+struct List {
+    /// Each piece begins with a pointer to the next.
+    first: Cell<*mut u8>,
+    len: Cell<usize>,
 }
 
 impl Records {
     pub(super) fn new() -> Self {
-        Self { free: [const { Cell::new(ptr::null_mut()) }; CLASSES], bytes: Cell::new(0) }
+        Self([const { List { first: Cell::new(ptr::null_mut()), len: Cell::new(0) } }; CLASSES])
     }
 
     #[inline]
-    fn take(&self, class: usize) -> Option<NonNull<u8>> {
-        let first = NonNull::new(self.free[class].get())?;
+    fn take(&self, class: Class) -> Option<NonNull<u8>> {
+        let List { first, len } = &self.0[class.index()];
+        let memory = NonNull::new(first.get())?;
         // SAFETY: it is in the list, so it begins with a pointer to the next.
-        let next = unsafe { first.cast::<*mut u8>().read() };
-        self.free[class].set(next);
+        let next = unsafe { memory.cast::<*mut u8>().read() };
+        first.set(next);
         // Who starts one goroutine starts more, and a record is written from end to end.
-        prefetch(next, class + 1);
-        self.bytes.set(self.bytes.get() - (class + 1) * STEP);
-        Some(first)
+        prefetch(next, class.lines());
+        len.set(len.get() - 1);
+        Some(memory)
     }
 
-    /// False if there is enough.
-    ///
     /// # Safety
     /// The memory is of this class, and nobody's.
     #[inline]
-    unsafe fn give(&self, class: usize, memory: NonNull<u8>) -> bool {
-        let bytes = self.bytes.get() + (class + 1) * STEP;
-        if bytes > KEPT {
-            return false;
+    unsafe fn put(&self, class: Class, memory: NonNull<u8>) {
+        let List { first, len } = &self.0[class.index()];
+        // SAFETY: a line is room for a pointer, and is aligned for it.
+        unsafe { memory.cast::<*mut u8>().write(first.get()) };
+        first.set(memory.as_ptr());
+        len.set(len.get() + 1);
+    }
+
+    /// # Safety
+    /// As [`Records::put`].
+    #[inline]
+    unsafe fn give(&self, class: Class, memory: NonNull<u8>) {
+        // SAFETY: the caller's contract.
+        unsafe { self.put(class, memory) };
+        if self.0[class.index()].len.get() > KEPT {
+            self.give_away(class, KEPT / 2);
         }
-        self.bytes.set(bytes);
-        // SAFETY: a step is room for a pointer, and is aligned for it.
-        unsafe { memory.cast::<*mut u8>().write(self.free[class].get()) };
-        self.free[class].set(memory.as_ptr());
-        true
+    }
+
+    /// Gives so many away, or all.
+    #[cold]
+    fn give_away(&self, class: Class, count: usize) {
+        // SAFETY: in the list, and so nobody's.
+        unsafe { block::give((0..count).map_while(|_| self.take(class))) };
     }
 }
 
 impl Drop for Records {
     fn drop(&mut self) {
-        for class in 0..CLASSES {
-            while let Some(memory) = self.take(class) {
-                let layout = Layout::from_size_align((class + 1) * STEP, STEP).expect("a few cache lines");
-                // SAFETY: allocated so by `take`, the function.
-                unsafe { dealloc(memory.as_ptr(), layout) };
-            }
-        }
+        Class::all().for_each(|class| self.give_away(class, usize::MAX));
     }
 }

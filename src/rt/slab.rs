@@ -4,39 +4,23 @@
 //! mappings that take no memory until they are touched, so that a million stacks are a few hundred mappings; they lie a page apart
 //! (see [`Class::stride`]). A chunk is never unmapped: what a stack gives back is its pages.
 //!
-//! **Invariants.** A slot is cut once, has its guard from then on, and is at any time in one place: with a
-//! [`Stack`](super::stack::Stack), with a worker's [`Stacks`](super::stack::Stacks), or in one of the two lists of its
-//! pool. In `warm` it has its pages, in `cold` it has none.
+//! **Invariant.** A slot is cut once, has its guard from then on, and is at any time in one place: with a
+//! [`Stack`](super::stack::Stack), with a worker's [`Stacks`](super::stack::Stacks), or in the pool of its size, from where its
+//! pages return to the system (see `pool`).
 //!
-//! **Memory returns.** Twice a second, while a pool has more than a few warm slots, the scavenger takes the pages of those
-//! that were not needed since it last looked: the last that came in is the first that goes out, so they are as many as the
-//! pool never had less of. Goroutines that come in waves find their stacks warm; a million that has ended is gone a second
-//! later. Neighbours give back together, since a call for each costs ten times as much.
-//!
-//! A pool's lock is taken alone. The list of chunks is read without any, by the handler of a signal.
+//! The list of chunks is read without any lock, by the handler of a signal.
 
-use super::deadlock::Helper;
 use super::guard::{self, page_size};
+use super::pool::{self, Pool, Slot, start_scavenger};
 use super::stack::StackError;
 use corosensei::stack::valgrind::ValgrindStackRegistration;
-use std::collections::VecDeque;
-use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::Duration;
 
 const SMALLEST_SLOT: usize = 64 << 10;
-/// A pool's chunks: the first is small, for programs that are; each is as large as all before it, up to this.
-const SMALLEST_CHUNK: usize = 1 << 20;
-const LARGEST_CHUNK: usize = 64 << 20;
 /// Address space of stacks that are kept ready though nobody may need them, by each worker and by each pool.
 const KEPT: usize = 16 << 20;
-
-/// How long a slot that nobody needs keeps its pages: once to twice this.
-pub(super) const SCAVENGE: Duration = Duration::from_millis(500);
-/// Slots that give their pages back in one go.
-const BATCH: usize = 1024;
 
 /// A size of slots: a power of two, by its logarithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,26 +71,6 @@ impl Class {
     }
 }
 
-/// A slot: its lowest address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Slot(pub(super) NonNull<u8>);
-
-// SAFETY: an address; who has the slot has what lies there.
-unsafe impl Send for Slot {}
-
-/// The slots of one class that no worker has.
-struct Pool {
-    warm: VecDeque<Slot>,
-    cold: Vec<Slot>,
-    /// The fewest that `warm` had since the scavenger looked.
-    least: usize,
-    /// Slots that were cut.
-    cut: usize,
-    /// What was not cut yet of the chunk in use: where it begins, and how many slots it is.
-    rest: Slot,
-    uncut: usize,
-}
-
 /// A mapping that is cut into slots.
 struct Chunk {
     start: Slot,
@@ -126,13 +90,9 @@ static CHUNKS: AtomicPtr<Chunk> = AtomicPtr::new(ptr::null_mut());
 /// If the system has no address space, or no guard page, for another stack.
 pub(super) fn take(class: Class, count: usize, free: &mut Vec<Slot>) -> Result<(), StackError> {
     let mut pool = class.pool();
-    let warm = pool.warm.len().saturating_sub(count);
-    pool.least = pool.least.min(warm);
-    free.extend(pool.warm.drain(warm..).rev());
-    let cold = pool.cold.len().saturating_sub(count - free.len());
-    free.extend(pool.cold.drain(cold..));
-    while free.is_empty() || free.len() < count && pool.uncut > 0 {
-        match pool.cut(class) {
+    pool.take(count, free);
+    while free.is_empty() || free.len() < count && pool.has_uncut() {
+        match cut(&mut pool, class) {
             Ok(slot) => free.push(slot),
             Err(error) if free.is_empty() => return Err(error),
             Err(_) => break,
@@ -143,70 +103,37 @@ pub(super) fn take(class: Class, count: usize, free: &mut Vec<Slot>) -> Result<(
     Ok(())
 }
 
+/// Cuts another slot.
+fn cut(pool: &mut Pool, class: Class) -> Result<Slot, StackError> {
+    let slot = pool.uncut(class.stride(), |before| map(class, before))?;
+    // SAFETY: the chunk is a private anonymous mapping, and nobody has the slot yet.
+    unsafe { guard::install(slot.0)? };
+    pool.cut(class.stride());
+    // For ever, so it is never taken back.
+    std::mem::forget(ValgrindStackRegistration::new(slot.0.as_ptr(), class.size()));
+    Ok(slot)
+}
+
 /// Moves slots to the pool.
 pub(super) fn give(class: Class, slots: impl IntoIterator<Item = Slot>) {
     let mut pool = class.pool();
-    pool.warm.extend(slots);
-    let has_many = pool.has_many(class);
+    pool.give(slots);
+    let has_many = pool.has_more_than(class.kept());
     drop(pool);
     if has_many {
         start_scavenger();
     }
 }
 
-/// Has somebody look after the pools, while there is something to give back.
-fn start_scavenger() {
-    static RUNS: AtomicBool = AtomicBool::new(false);
-
-    fn run() {
-        let _helper = Helper::begin();
-        loop {
-            thread::sleep(SCAVENGE);
-            if !scavenge() {
-                // Who gives from now on starts another; who gave before is seen.
-                RUNS.store(false, Ordering::SeqCst);
-                if !Class::all().any(|class| class.pool().has_many(class)) || RUNS.swap(true, Ordering::SeqCst) {
-                    return;
-                }
-            }
-        }
-    }
-
-    if !RUNS.load(Ordering::Relaxed) && !RUNS.swap(true, Ordering::SeqCst) {
-        let thread = thread::Builder::new().name("gochan-scavenger".into());
-        // Without one the memory stays until there is.
-        if thread.spawn(run).is_err() {
-            RUNS.store(false, Ordering::SeqCst);
-        }
-    }
+/// Gives back what no stack needs: see [`pool::scavenge`].
+pub(super) fn scavenge() -> bool {
+    Class::all()
+        .fold(false, |more, class| more | pool::scavenge(|| class.pool(), |pool| pool, class.stride(), class.kept()))
 }
 
-/// Takes the pages of the slots that nobody needed since the last time. True if there may be more.
-fn scavenge() -> bool {
-    let mut idle = Vec::new();
-    Class::all().fold(false, |more, class| {
-        let mut pool = class.pool();
-        loop {
-            let unused = pool.least.min(pool.warm.len().saturating_sub(class.kept())).min(BATCH);
-            if unused == 0 {
-                break;
-            }
-            pool.least -= unused;
-            idle.extend(pool.warm.drain(..unused));
-            drop(pool);
-            idle.sort_unstable();
-            idle.chunk_by(|a, b| a.0.addr().get() + class.stride() == b.0.addr().get()).for_each(|neighbours| {
-                // SAFETY: nobody has the slots, which are adjacent.
-                unsafe { give_back(neighbours[0].0, neighbours.len() * class.stride()) };
-            });
-            pool = class.pool();
-            pool.cold.append(&mut idle);
-        }
-        let len = pool.warm.len();
-        pool.least = len;
-        pool.warm.shrink_to(2 * len);
-        more | pool.has_many(class)
-    })
+/// Has any pool more than it keeps?
+pub(super) fn has_many() -> bool {
+    Class::all().any(|class| class.pool().has_more_than(class.kept()))
 }
 
 /// The slot whose guard page an address is in, and its class. Async-signal-safe.
@@ -258,80 +185,14 @@ pub(super) fn slots(mut each: impl FnMut(Slot, Class)) {
     }
 }
 
-impl Pool {
-    const fn new() -> Self {
-        Self { warm: VecDeque::new(), cold: Vec::new(), least: 0, cut: 0, rest: Slot(NonNull::dangling()), uncut: 0 }
-    }
-
-    /// More warm slots than are kept ready?
-    fn has_many(&self, class: Class) -> bool {
-        self.warm.len() > class.kept()
-    }
-
-    /// Cuts another slot.
-    fn cut(&mut self, class: Class) -> Result<Slot, StackError> {
-        if self.uncut == 0 {
-            let chunk = map(class, self.cut)?;
-            (self.rest, self.uncut) = (chunk.start, chunk.len / class.stride());
-        }
-        let slot = self.rest;
-        // SAFETY: the chunk is a private anonymous mapping, and nobody has the slot yet. Behind the last slot is the
-        // chunk's end.
-        unsafe {
-            guard::install(slot.0)?;
-            self.rest = Slot(slot.0.add(class.stride()));
-        }
-        self.uncut -= 1;
-        self.cut += 1;
-        // For ever, so it is never taken back.
-        std::mem::forget(ValgrindStackRegistration::new(slot.0.as_ptr(), class.size()));
-        Ok(slot)
-    }
-}
-
-/// Maps another chunk, when so many slots were cut.
-fn map(class: Class, cut: usize) -> Result<&'static Chunk, StackError> {
-    // Linux: not counted as used before it is touched, and no huge pages, each of which a single touch would take.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    const FLAGS: libc::c_int = libc::MAP_NORESERVE | libc::MAP_STACK;
-    #[cfg(target_os = "openbsd")]
-    const FLAGS: libc::c_int = libc::MAP_STACK;
-    #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "openbsd")))]
-    const FLAGS: libc::c_int = 0;
-
-    let stride = class.stride();
-    let mut len = cut.saturating_mul(stride).clamp(SMALLEST_CHUNK, LARGEST_CHUNK).next_multiple_of(stride);
-    let start = loop {
-        let (rights, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | FLAGS);
-        // SAFETY: a new mapping, wherever there is room.
-        let start = unsafe { libc::mmap(ptr::null_mut(), len, rights, flags, -1, 0) };
-        if start != libc::MAP_FAILED {
-            break start;
-        }
-        // Where every mapping is counted as used, there may be room for a smaller one.
-        if len == stride {
-            return Err(StackError::last_os_error("mmap"));
-        }
-        len = (len / 2).next_multiple_of(stride);
-    };
-    let start = Slot(NonNull::new(start.cast()).expect("the null page is not mapped"));
+/// Maps another chunk, when so many bytes were cut.
+fn map(class: Class, before: usize) -> Result<(Slot, usize), StackError> {
+    let (start, len) = pool::map(class.stride(), before).map_err(|error| StackError::Refused("mmap", error))?;
+    let start = Slot(start);
     let chunk = Box::leak(Box::new(Chunk { start, len, class, next: CHUNKS.load(Ordering::Relaxed) }));
     // Release: who finds it reads it. The pools of other classes have other locks.
     while let Err(last) = CHUNKS.compare_exchange(chunk.next.cast_mut(), chunk, Ordering::Release, Ordering::Relaxed) {
         chunk.next = last;
     }
-    Ok(chunk)
-}
-
-/// Gives pages back to the system, all but guards. When they are touched next they are zero, or as they were.
-///
-/// # Safety
-/// Nobody uses what lies there.
-unsafe fn give_back(start: NonNull<u8>, len: usize) {
-    // Elsewhere MADV_DONTNEED keeps the pages.
-    let advice =
-        if cfg!(any(target_os = "linux", target_os = "android")) { libc::MADV_DONTNEED } else { libc::MADV_FREE };
-    // If it fails, since somebody has locked all memory, the pages stay.
-    // SAFETY: the caller's contract. It is a mapping of ours.
-    unsafe { libc::madvise(start.as_ptr().cast(), len, advice) };
+    Ok((start, len))
 }

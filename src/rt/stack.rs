@@ -23,7 +23,8 @@
 //! A stack that ends its goroutine is used for the next one as it is, warm; no call to the system is made for it.
 
 use super::g::G;
-use super::slab::{self, Class, Slot};
+use super::pool::Slot;
+use super::slab::{self, Class};
 use corosensei::stack::{STACK_ALIGNMENT, StackPointer};
 use std::mem::ManuallyDrop;
 use std::ops::Range;
@@ -40,8 +41,6 @@ const COLOURS: usize = 32;
 pub(super) struct Stack {
     slot: Slot,
     class: Class,
-    /// Where its frames begin, downwards. Aligned to 16 bytes.
-    pub(super) base: NonNull<u8>,
 }
 
 // SAFETY: who has the stack has the memory.
@@ -54,7 +53,7 @@ unsafe impl corosensei::stack::Stack for Stack {
     #[inline]
     fn base(&self) -> StackPointer {
         // The coroutine makes pointers of the number.
-        StackPointer::new(self.base.as_ptr().expose_provenance()).expect("not null")
+        StackPointer::new(self.frames().as_ptr().expose_provenance()).expect("not null")
     }
 
     #[inline]
@@ -73,11 +72,13 @@ impl Stack {
         let class = Class::of(size);
         let mut free = Vec::with_capacity(1);
         slab::take(class, 1, &mut free)?;
-        Ok(Self::on(free[0], class))
+        Ok(Self { slot: free[0], class })
     }
 
-    fn on(slot: Slot, class: Class) -> Self {
-        Self { slot, class, base: owner(slot, class).cast() }
+    /// Where its frames begin, downwards. Aligned to 16 bytes.
+    #[inline]
+    pub(super) fn frames(&self) -> NonNull<u8> {
+        owner(self.slot, self.class).cast()
     }
 
     /// Its size in bytes, guard page included.
@@ -164,7 +165,7 @@ impl Stacks {
         if free.is_empty() {
             slab::take(class, (class.kept() / 2).max(1), free)?;
         }
-        Ok(Stack::on(free.pop().expect("one was taken"), class))
+        Ok(Stack { slot: free.pop().expect("one was taken"), class })
     }
 
     /// Keeps a stack for the next; if it has many, half of them go to the others.
@@ -211,9 +212,3 @@ impl fmt::Display for StackError {
 }
 
 impl std::error::Error for StackError {}
-
-impl StackError {
-    pub(super) fn last_os_error(what: &'static str) -> Self {
-        Self::Refused(what, io::Error::last_os_error())
-    }
-}

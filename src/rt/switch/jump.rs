@@ -130,7 +130,7 @@ impl Context {
     /// This, and the body, stay where they are until it has ended.
     pub(in crate::rt) unsafe fn prepare(&self, stack: Stack, body: *const dyn Body) {
         const { assert!(size_of::<*const dyn Body>() == 2 * size_of::<Word>()) };
-        let base = stack.base.cast::<Word>().as_ptr();
+        let base = stack.frames().cast::<Word>().as_ptr();
         // SAFETY: the words below the base are the stack's, and it is aligned to 16 bytes.
         unsafe {
             base.sub(2).cast::<*const dyn Body>().write(body);

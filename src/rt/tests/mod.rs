@@ -1,3 +1,4 @@
 //! Tests of what has no public face.
 
+mod block;
 mod stack;

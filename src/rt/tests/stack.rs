@@ -2,7 +2,8 @@
 
 use crate::rt::g::{Identity, Record, Spec};
 use crate::rt::guard::page_size;
-use crate::rt::slab::{Class, SCAVENGE};
+use crate::rt::pool::SCAVENGE;
+use crate::rt::slab::Class;
 use crate::rt::stack::{Stack, StackError, Stacks, owner_of_guard};
 use corosensei::stack::Stack as _;
 use corosensei::{Coroutine, CoroutineResult};
