@@ -273,7 +273,13 @@ impl<T> Hchan<T> {
             }
         }
         // SAFETY: the caller's contract.
-        unsafe { self.chansend_rest(elem, patience, at) }
+        unsafe {
+            if self.cap == 0 && !is_try {
+                self.chansend_unbuffered(elem, patience, at)
+            } else {
+                self.chansend_rest(elem, patience, at)
+            }
+        }
     }
 
     /// A send that is not [done at once](Self::send_at_once).
@@ -285,10 +291,6 @@ impl<T> Hchan<T> {
         at: &'static Location<'static>,
     ) -> Result<(), Refusal> {
         let is_try = matches!(patience, Patience::Try);
-        if self.cap == 0 && !is_try {
-            // SAFETY: the caller's contract.
-            return unsafe { self.chansend_unbuffered(elem, patience, at) };
-        }
         if !is_try && (self.cap >= WORTH_A_LOOK || self.is_closed()) && !self.may_send() {
             // SAFETY: the caller's contract.
             return unsafe { self.chansend_unless_refused(elem, patience, at) };
@@ -303,8 +305,8 @@ impl<T> Hchan<T> {
         unsafe { self.chansend_in(door, elem, patience, at) }
     }
 
-    /// A send that meets a receiver, or waits for one.
-    #[inline(always)]
+    /// A send that meets a receiver, or waits for one. It has no frame: all that it calls, it calls last.
+    #[inline(never)]
     unsafe fn chansend_unbuffered(
         &self,
         elem: *mut T,
@@ -540,7 +542,13 @@ impl<T> Hchan<T> {
             }
         }
         // SAFETY: the caller's contract.
-        unsafe { self.chanrecv_rest(room, patience, at) }
+        unsafe {
+            if self.cap == 0 && !is_try {
+                self.chanrecv_unbuffered(room, patience, at)
+            } else {
+                self.chanrecv_rest(room, patience, at)
+            }
+        }
     }
 
     /// A receive that is not [done at once](Self::recv_at_once).
@@ -552,10 +560,6 @@ impl<T> Hchan<T> {
         at: &'static Location<'static>,
     ) -> Result<(), Refusal> {
         let is_try = matches!(patience, Patience::Try);
-        if self.cap == 0 && !is_try {
-            // SAFETY: the caller's contract.
-            return unsafe { self.chanrecv_unbuffered(room, patience, at) };
-        }
         if !is_try && !self.may_receive() && (self.cap >= WORTH_A_LOOK || self.is_closed()) {
             // SAFETY: the caller's contract.
             return unsafe { self.chanrecv_unless_refused(room, patience, at) };
@@ -570,7 +574,7 @@ impl<T> Hchan<T> {
     }
 
     /// As [`chansend_unbuffered`](Self::chansend_unbuffered).
-    #[inline(always)]
+    #[inline(never)]
     unsafe fn chanrecv_unbuffered(
         &self,
         room: *mut T,

@@ -111,11 +111,12 @@ unsafe fn ready(g: NonNull<()>) {
     let home = unsafe { (*g).home() }.expect("it has started");
     match current_worker() {
         Some(worker) if ptr::eq(worker.remote, home) => {
-            worker.ready_here(g);
             // SAFETY: as above.
-            let g = unsafe { &*g };
-            if g.is_cold(home.turn()) {
-                prefetch_cold(worker, g);
+            if unsafe { (*g).is_cold(home.turn()) } {
+                // SAFETY: as above.
+                unsafe { ready_cold(worker, g) }
+            } else {
+                worker.ready_here(g);
             }
         }
         // SAFETY: as above, and this is its one wake-up.
@@ -123,14 +124,19 @@ unsafe fn ready(g: NonNull<()>) {
     }
 }
 
-/// It was readied here after a long time.
+/// It is readied here after a long time.
+///
+/// # Safety
+/// As for [`ready`].
 #[inline(never)]
-fn prefetch_cold(worker: &Worker, g: &G) {
+unsafe fn ready_cold(worker: &Worker, g: *const G) {
+    // SAFETY: it lives; so does who runs here.
+    let (g, running) = unsafe { (&*g, worker.current.get().as_ref()) };
     g.prefetch();
-    // SAFETY: who runs here is alive.
-    if let Some(running) = unsafe { worker.current.get().as_ref() } {
+    if let Some(running) = running {
         running.is_followed_by(g);
     }
+    worker.ready_here(g);
 }
 
 /// Switches the running goroutine out until it is readied, or until the deadline. One that says for what it waits may also
@@ -164,7 +170,7 @@ fn switch_out_until(worker: &Worker, g: &G, when: Instant, wait: Option<&Wait>) 
 /// Lets the others of this worker run first.
 pub(super) fn yield_goroutine() {
     let (worker, g) = running();
-    worker.ready.borrow_mut().push_back(g);
+    worker.ready.push_back(g);
     if worker.has_fresh() {
         worker.yielded.set(true);
         worker.hops.set(0);

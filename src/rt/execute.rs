@@ -10,11 +10,11 @@ use super::current;
 use super::g::{Body, Fresh, G};
 use super::mail::count;
 use super::prefetch::prefetch_record;
+use super::ready::Ready;
 use super::record::Ref;
 use super::switch::Context;
 use super::worker::{CHAIN_PER_CLOCK, Worker};
 use crate::park::{set_goroutine, set_scheduler};
-use std::collections::VecDeque;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -122,7 +122,7 @@ impl Worker {
             next = first;
         } else {
             let chain = self.chain.get();
-            if chain >= CHAIN_PER_CLOCK && !self.ready.borrow().is_empty() {
+            if chain >= CHAIN_PER_CLOCK && !self.ready.is_empty() {
                 return ptr::null();
             }
             self.runnext.set(ptr::null());
@@ -138,15 +138,16 @@ impl Worker {
     pub(super) fn pop_ready(&self) -> Option<*const G> {
         /// Many wait, so the next ones have left the cache meanwhile.
         #[inline(never)]
-        fn prefetch_next(ready: &VecDeque<*const G>) {
-            // SAFETY: who waits for its turn is alive.
-            unsafe { (*ready[0]).prefetch() };
-            prefetch_record(ready[1]);
+        fn prefetch_next(ready: &Ready) {
+            if let Some([next, second]) = ready.next_two() {
+                // SAFETY: who waits for its turn is alive.
+                unsafe { (*next).prefetch() };
+                prefetch_record(second);
+            }
         }
-        let mut ready = self.ready.borrow_mut();
-        let first = ready.pop_front()?;
-        if ready.len() >= MANY_WAIT {
-            prefetch_next(&ready);
+        let first = self.ready.pop_front()?;
+        if self.ready.in_ring() >= MANY_WAIT {
+            prefetch_next(&self.ready);
         }
         Some(first)
     }
@@ -170,8 +171,7 @@ impl Worker {
             return None;
         }
         self.has_ended_one.set(true);
-        let others_wait =
-            if self.runnext.get().is_null() { !self.ready.borrow().is_empty() } else { !self.goes_on_in_a_row() };
+        let others_wait = if self.runnext.get().is_null() { !self.ready.is_empty() } else { !self.goes_on_in_a_row() };
         if others_wait {
             return None;
         }

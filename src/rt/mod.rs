@@ -23,6 +23,7 @@ pub(crate) mod parked;
 mod pool;
 mod prefetch;
 mod queue;
+mod ready;
 mod record;
 mod runtime;
 mod scope;

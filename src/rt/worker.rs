@@ -26,6 +26,7 @@ use super::current::{self, SLICE};
 use super::g::{Body, Fresh, G, Identity};
 use super::mail::{Mail, Remote, count};
 use super::queue::Queue;
+use super::ready::Ready;
 use super::record::{Records, Ref};
 use super::runtime::{Shared, until_known};
 use super::stack::{Stack, StackError, Stacks};
@@ -37,7 +38,7 @@ use parking::Parker;
 use smallvec::SmallVec;
 use std::backtrace::Backtrace;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::ptr;
 use std::sync::atomic::{Ordering, fence};
@@ -130,7 +131,7 @@ pub(super) struct Worker {
     pub(super) remote: &'static Remote,
     pub(super) fresh: Queue,
     pub(super) runnext: Cell<*const G>,
-    pub(super) ready: RefCell<VecDeque<*const G>>,
+    pub(super) ready: Ready,
     /// Who waits for what moment; each is taken out by its goroutine, or fires.
     pub(super) timers: RefCell<BTreeMap<Timer, *const G>>,
     timer_count: Cell<u64>,
@@ -185,7 +186,7 @@ impl Worker {
             remote,
             fresh,
             runnext: Cell::new(ptr::null()),
-            ready: RefCell::default(),
+            ready: Ready::new(),
             timers: RefCell::default(),
             timer_count: Cell::new(0),
             current: Cell::new(ptr::null()),
@@ -306,13 +307,13 @@ impl Worker {
         let (turn, mine) = (self.remote.turn(), self.residents.borrow().len());
         let is_burst = turn.wrapping_sub(self.pushed.replace(turn)) < TURNS_PER_BURST;
         if let Some(other) = self.relieved_by.get() {
-            let is_enough = self.ready.borrow().is_empty() && !other.is_asleep() || other.is_lost();
+            let is_enough = self.ready.is_empty() && !other.is_asleep() || other.is_lost();
             if other.load() < 2 * mine && !is_enough {
                 return Some(other);
             }
             self.relieved_by.set(None);
         }
-        if is_burst || self.ready.borrow().len() < BACKLOG {
+        if is_burst || self.ready.len() < BACKLOG {
             return None;
         }
         let sleeper = self.shared.others(self.remote).find(|other| other.is_asleep() && 2 * other.load() <= mine);
@@ -341,17 +342,18 @@ impl Worker {
         }
     }
 
+    #[inline(always)]
     pub(super) fn ready_here(&self, g: *const G) {
         let old = self.runnext.replace(g);
         if !old.is_null() {
-            self.ready.borrow_mut().push_back(old);
+            self.ready.push_back(old);
         }
     }
 
     /// Is there anybody to let run?
     pub(super) fn has_others(&self) -> bool {
         !self.runnext.get().is_null()
-            || !self.ready.borrow().is_empty()
+            || !self.ready.is_empty()
             || self.has_fresh()
             || self.remote.has_mail()
             || self.timers.borrow().first_key_value().is_some_and(|((when, _), _)| *when <= Instant::now())
@@ -399,7 +401,7 @@ impl Worker {
         self.begin_chain();
         if !next.is_null() {
             self.runnext.set(ptr::null());
-            self.ready.borrow_mut().push_back(next);
+            self.ready.push_back(next);
         }
         match self.pop_ready() {
             Some(g) => Found::G(g),
@@ -419,7 +421,7 @@ impl Worker {
 
     /// Goroutines that ready each other are to the others what one is that never waits: theirs is one share between them.
     fn chain_goes_on(&self) -> bool {
-        if self.chain.get() < CHAIN_PER_CLOCK || self.ready.borrow().is_empty() {
+        if self.chain.get() < CHAIN_PER_CLOCK || self.ready.is_empty() {
             return true;
         }
         let now = Instant::now();
@@ -436,7 +438,7 @@ impl Worker {
     /// Then a few more come first: whoever waits for all of them would else be switched in for each.
     pub(super) fn goes_on_in_a_row(&self) -> bool {
         let row = self.row.get();
-        if !self.has_ended_one.get() || row == LONGEST_ROW || self.fresh.is_empty() || !self.ready.borrow().is_empty() {
+        if !self.has_ended_one.get() || row == LONGEST_ROW || self.fresh.is_empty() || !self.ready.is_empty() {
             return false;
         }
         if row % ROW_PER_CLOCK == 0 {
@@ -556,9 +558,8 @@ impl Worker {
             while !last.is_null() {
                 (first, last) = (last, (*last).readied_before.replace(first));
             }
-            let mut ready = self.ready.borrow_mut();
             while !first.is_null() {
-                ready.push_back(first);
+                self.ready.push_back(first);
                 first = (*first).readied_before.replace(ptr::null());
             }
         }
@@ -659,7 +660,7 @@ impl Worker {
     pub(super) fn adopt(&self, body: Ref<dyn Body>) {
         count(&self.remote.spawned);
         if let Some(g) = self.settle_in(body) {
-            self.ready.borrow_mut().push_back(g);
+            self.ready.push_back(g);
         }
     }
 
@@ -683,7 +684,7 @@ impl Worker {
         shared.begin_sleep();
         let has_any = self.remote.has_mail()
             || !self.runnext.get().is_null()
-            || !self.ready.borrow().is_empty()
+            || !self.ready.is_empty()
             || !self.fresh.is_empty()
             || shared.has_work(self.remote)
             || shared.is_shut_down() && self.has_ended();
