@@ -191,10 +191,11 @@ pub(crate) fn set_goroutine(g: NonNull<()>) {
     });
 }
 
-/// The scheduler looks at the clock, for its goroutines: once in a while, and when it has slept.
+/// The scheduler looks at the clock, for its goroutines: once in a while, and when it has slept. How long ago it looked last.
 #[cfg(feature = "rt")]
-pub(crate) fn look_at_clock() {
-    RUNNING.with(|running| running.time.set(now()));
+pub(crate) fn look_at_clock() -> std::time::Duration {
+    let now = now();
+    std::time::Duration::from_nanos(now.saturating_sub(RUNNING.with(|running| running.time.replace(now))))
 }
 
 /// When a goroutine falls asleep: what its scheduler has last seen, for a look is as dear as a switch.

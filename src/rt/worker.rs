@@ -56,8 +56,11 @@ const BRISK: Duration = Duration::from_micros(50);
 const ROW: Duration = Duration::from_micros(10);
 /// which is looked at between so many.
 const ROW_PER_CLOCK: u32 = 8;
-/// Turns between two looks at the clock while there is work.
+/// Turns between two looks at the clock while there is work and somebody waits for a moment,
 const TURNS_PER_CLOCK: u32 = 16;
+/// or while nobody does, and the last turns took no longer than this: a look is as dear as a hop or two.
+const TURNS_PER_CLOCK_BRISK: u32 = 64;
+const BRISK_TURNS: Duration = Duration::from_micros(50);
 /// Turns between two looks at fresh work before started goroutines: Go's prime.
 const TURNS_PER_FRESH: u32 = 61;
 /// Looks for work before sleeping: a few microseconds, in which a peer that is awake answers.
@@ -167,6 +170,8 @@ pub(super) struct Worker {
     relieved_by: Cell<Option<&'static Remote>>,
     /// How often goroutines may still hop before its loop has its turn.
     pub(super) hops: Cell<u32>,
+    /// The turn in which its loop looks at the clock next.
+    next_look: Cell<u32>,
     /// When the running goroutine was first seen to do much without waiting.
     pub(super) slice: Cell<Option<Instant>>,
     /// Who ran has let others run, and there was fresh work.
@@ -207,6 +212,7 @@ impl Worker {
             pushed: Cell::new(0),
             relieved_by: Cell::new(None),
             hops: Cell::new(0),
+            next_look: Cell::new(0),
             slice: Cell::new(None),
             yielded: Cell::new(false),
             woken: Cell::new(false),
@@ -367,11 +373,10 @@ impl Worker {
 
     fn find_runnable(&self) -> Found {
         let turn = self.remote.next_turn();
-        self.hops.set(TURNS_PER_CLOCK - 1 - turn % TURNS_PER_CLOCK);
-        if turn % TURNS_PER_CLOCK == 0 {
-            look_at_clock();
-            self.run_timers();
+        if self.turns_to_look(turn) == 0 {
+            self.look_at_clock();
         }
+        self.hops.set(self.turns_to_look(turn).saturating_sub(1));
         if self.remote.has_mail() {
             self.read_mail();
         }
@@ -410,6 +415,20 @@ impl Worker {
                 None => Found::Nothing,
             },
         }
+    }
+
+    /// Turns from this one to the next look at the clock; none if that is due.
+    fn turns_to_look(&self, turn: u32) -> u32 {
+        let turns = self.next_look.get().wrapping_sub(turn);
+        if turns <= TURNS_PER_CLOCK_BRISK { turns } else { 0 }
+    }
+
+    #[inline(never)]
+    fn look_at_clock(&self) {
+        let is_brisk = look_at_clock() <= BRISK_TURNS;
+        self.run_timers();
+        let turns = if is_brisk && self.timers.borrow().is_empty() { TURNS_PER_CLOCK_BRISK } else { TURNS_PER_CLOCK };
+        self.next_look.set(self.remote.turn().wrapping_add(turns));
     }
 
     /// Whoever is next has not been readied by who ran last.
@@ -634,6 +653,11 @@ impl Worker {
         let number = self.timer_count.get() + 1;
         self.timer_count.set(number);
         self.timers.borrow_mut().insert((when, number), g);
+        let turn = self.remote.turn();
+        if self.turns_to_look(turn) > TURNS_PER_CLOCK {
+            self.next_look.set(turn.wrapping_add(TURNS_PER_CLOCK));
+            self.hops.set(self.hops.get().min(TURNS_PER_CLOCK - 1));
+        }
         (when, number)
     }
 
