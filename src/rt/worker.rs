@@ -73,6 +73,12 @@ const LOOKS_PER_LOOK_AT_OTHERS: u32 = 8;
 /// Looks at the inbox before sleeping, of a worker to which a goroutine has come that way since it last slept: some 20 us.
 /// That is what waking it costs.
 const MAIL_LOOKS: u32 = 250;
+/// Half as many after each time that they were in vain, down to a 32nd, but for each 16th time: where workers have no cores of their own,
+/// whoever looks keeps those from running for whom he looks.
+const VAIN_HALVES: u32 = 5;
+const VAIN_TIMES: u32 = 16;
+/// So many others are looked at for that.
+const SEEN: usize = 8;
 /// So many goroutines that wait for their turn are too many, if another worker sleeps.
 const BACKLOG: usize = 8;
 /// Closures between which there are fewer turns are a burst, which is shared when it runs.
@@ -180,6 +186,8 @@ pub(super) struct Worker {
     pub(super) woken: Cell<bool>,
     /// A goroutine was readied elsewhere since it last looked for that in vain.
     has_peers: Cell<bool>,
+    /// How often in a row it has looked for more of that in vain before it slept.
+    looked_in_vain: Cell<u32>,
     /// Somebody is cancelled who could not be told from a neighbour that unwinds.
     pub(super) deferred: Cell<bool>,
 }
@@ -217,6 +225,7 @@ impl Worker {
             yielded: Cell::new(false),
             woken: Cell::new(false),
             has_peers: Cell::new(false),
+            looked_in_vain: Cell::new(0),
             deferred: Cell::new(false),
         }
     }
@@ -500,7 +509,7 @@ impl Worker {
         }
         let seen: SmallVec<[_; 16]> = shared.others(self.remote).map(|other| (other, other.turn())).collect();
         let (mut found, mut looks) = (None, 0);
-        let mut most = LOOKS;
+        let mut most = LOOKS >> self.vain_halves();
         while found.is_none() && looks < most && !self.remote.has_mail() && self.remote.mailbox.is_empty() {
             pause();
             looks += 1;
@@ -692,16 +701,33 @@ impl Worker {
         self.stacks.borrow_mut().get(size)
     }
 
+    /// Looks whether mail comes before it would be woken. In vain, if meanwhile none of the others got anywhere either.
+    fn awaits_mail(&self) -> bool {
+        let turns = || self.shared.others(self.remote).take(SEEN).map(Remote::turn).fold(0, u32::wrapping_add);
+        let before = turns();
+        for _ in 0..MAIL_LOOKS >> self.vain_halves() {
+            if self.remote.has_mail() {
+                self.looked_in_vain.set(0);
+                return true;
+            }
+            pause();
+        }
+        let vain = if turns() == before { self.looked_in_vain.get().wrapping_add(1) } else { 0 };
+        self.looked_in_vain.set(vain);
+        false
+    }
+
+    /// How often looks before sleeping are halved.
+    fn vain_halves(&self) -> u32 {
+        let vain = self.looked_in_vain.get();
+        if vain % VAIN_TIMES == VAIN_TIMES - 1 { 0 } else { vain.min(VAIN_HALVES) }
+    }
+
     /// There is nothing to run: sleeps until somebody has something, or a timer is due.
     fn stop(&self) {
         let shared = &*self.shared;
-        if self.has_peers.replace(false) {
-            for _ in 0..MAIL_LOOKS {
-                if self.remote.has_mail() {
-                    return;
-                }
-                pause();
-            }
+        if self.has_peers.replace(false) && self.awaits_mail() {
+            return;
         }
         let next_timer = self.run_timers();
         self.remote.fall_asleep();
