@@ -1,8 +1,8 @@
 //! Since when does somebody sleep? Read on every wait, so what counts is that it costs next to nothing.
 //!
 //! On Linux the kernel's own count of its ticks is read: 5 ns where an exact moment takes 40, and right to a tick, which is
-//! 1 to 10 ms. Elsewhere the moment is exact. A goroutine's is what its worker saw when it last looked, which it does every 16 turns
-//! and when it has slept: who has computed meanwhile seems to have waited for as long.
+//! 1 to 10 ms. Elsewhere the moment is exact. A goroutine's is what its worker saw when it last looked, which it does every 16 to 64
+//! turns and when it has slept: who has computed meanwhile seems to have waited for as long.
 
 /// Nanoseconds since some moment in the past, never 0; right to a tick of the kernel's clock.
 pub(super) fn now() -> u64 {

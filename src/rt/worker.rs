@@ -58,7 +58,8 @@ const ROW: Duration = Duration::from_micros(10);
 const ROW_PER_CLOCK: u32 = 8;
 /// Turns between two looks at the clock while there is work and somebody waits for a moment,
 const TURNS_PER_CLOCK: u32 = 16;
-/// or while nobody does, and the last turns took no longer than this: a look is as dear as a hop or two.
+/// or while nobody does, and the last turns took no longer than this, by a clock that goes by the kernel's ticks: a look, and the way to the
+/// worker's loop, are as dear as a hop or two.
 const TURNS_PER_CLOCK_BRISK: u32 = 64;
 const BRISK_TURNS: Duration = Duration::from_micros(50);
 /// Turns between two looks at fresh work before started goroutines: Go's prime.
