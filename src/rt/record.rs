@@ -23,6 +23,8 @@ const BLOCKS: bool = cfg!(not(any(miri, gochan_corosensei)));
 /// So many pieces of each class a worker keeps at most, and half of them when it has given some away. With more, goroutines that end in
 /// any order would leave one of them in every block.
 const KEPT: usize = 256;
+/// So many it takes at a time.
+const TAKEN: usize = 32;
 
 /// What counts its references.
 ///
@@ -162,7 +164,7 @@ extern "C" fn allocate(size: usize, align: usize) -> NonNull<u8> {
     match current_worker() {
         Some(worker) => {
             // SAFETY: they were taken for this class.
-            block::take(class, KEPT / 2, |piece| unsafe { worker.records.put(class, piece) });
+            block::take(class, TAKEN, |piece| unsafe { worker.records.put(class, piece) });
             first = worker.records.take(class);
         }
         None => block::take(class, 1, |piece| first = Some(piece)),
