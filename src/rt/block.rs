@@ -5,15 +5,19 @@
 //! first line says what is free in it. One in which nothing is in use goes to a pool, from where its pages return to the
 //! system (see `pool`), or it is cut into pieces of another size.
 //!
-//! **Invariants.** A piece is of its block's size, and at any time in one place: with a record, with a worker's
-//! [`Records`](super::record::Records), or free in its block. A block is in `open`, at the place that it knows, if some of its
-//! pieces are in use and some are not; it is in the pool if none are.
+//! Workers take and give whole chains of pieces, of which nobody looks at each. The scavenger takes those apart that nobody needed since it
+//! last looked.
 //!
-//! All blocks have one lock, which is taken alone. Workers take and give many pieces at a time.
+//! **Invariants.** A piece is of its block's size, and at any time in one place: with a record, in a chain, or free in its block. A chain
+//! is with a worker's [`Records`](super::record::Records), or is idle here. A block is in `open`, at the place that it knows, if some of
+//! its pieces are in use and some are not; it is in the pool if none are.
+//!
+//! All of it has one lock, which is taken alone.
 
 use super::pool::{self, Pool, Slot, start_scavenger};
 use super::stack::LINE;
 use std::alloc::{Layout, handle_alloc_error};
+use std::collections::VecDeque;
 use std::ptr::{self, NonNull};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -23,6 +27,10 @@ const BLOCK: usize = 64 << 10;
 const KEPT: usize = 64;
 /// The largest piece is so many cache lines.
 pub(super) const CLASSES: usize = 16;
+/// Pieces of a chain that is new: a worker's first record should not touch much more than itself.
+const NEW_CHAIN: usize = 32;
+/// Chains that are taken apart in one go.
+const BATCH: usize = 8;
 
 /// The size of pieces: cache lines, less one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,10 +42,6 @@ impl Class {
     pub(super) fn of(layout: Layout) -> Option<Self> {
         let lines = layout.size().div_ceil(LINE);
         (layout.align() <= LINE && (1..=CLASSES).contains(&lines)).then(|| Self(lines - 1))
-    }
-
-    pub(super) fn all() -> impl Iterator<Item = Self> {
-        (0..CLASSES).map(Self)
     }
 
     #[inline]
@@ -66,7 +70,60 @@ struct Header {
 
 const _: () = assert!(size_of::<Header>() <= LINE);
 
+/// Some pieces of one class, each of which begins with a pointer to the next.
+pub(super) struct Chain {
+    first: *mut u8,
+    len: usize,
+}
+
+// SAFETY: who has the chain has the pieces.
+unsafe impl Send for Chain {}
+
+impl Chain {
+    pub(super) const fn new() -> Self {
+        Self { first: ptr::null_mut(), len: 0 }
+    }
+
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The piece that is taken next, or null.
+    #[inline]
+    pub(super) fn first(&self) -> *mut u8 {
+        self.first
+    }
+
+    #[inline]
+    pub(super) fn pop(&mut self) -> Option<NonNull<u8>> {
+        let piece = NonNull::new(self.first)?;
+        // SAFETY: it is in the chain, so it begins with a pointer to the next.
+        self.first = unsafe { piece.cast::<*mut u8>().read() };
+        self.len -= 1;
+        Some(piece)
+    }
+
+    /// # Safety
+    /// The piece was taken, is nobody's, and of the class of the others.
+    #[inline]
+    pub(super) unsafe fn push(&mut self, piece: NonNull<u8>) {
+        // SAFETY: a line is room for a pointer, and aligned for it.
+        unsafe { piece.cast::<*mut u8>().write(self.first) };
+        self.first = piece.as_ptr();
+        self.len += 1;
+    }
+}
+
+/// Chains of one class that no worker has.
+struct Idle {
+    chains: VecDeque<Chain>,
+    /// The fewest that there were since the scavenger looked.
+    least: usize,
+}
+
 struct Blocks {
+    idle: [Idle; CLASSES],
     /// By class. Each pointer is good for the whole block, and nobody else looks at headers.
     open: [Vec<NonNull<Header>>; CLASSES],
     /// Those of which nothing is in use.
@@ -77,24 +134,50 @@ struct Blocks {
 unsafe impl Send for Blocks {}
 
 fn blocks() -> MutexGuard<'static, Blocks> {
-    static BLOCKS: Mutex<Blocks> = Mutex::new(Blocks { open: [const { Vec::new() }; CLASSES], pool: Pool::new() });
+    static BLOCKS: Mutex<Blocks> = Mutex::new(Blocks {
+        idle: [const { Idle { chains: VecDeque::new(), least: 0 } }; CLASSES],
+        open: [const { Vec::new() }; CLASSES],
+        pool: Pool::new(),
+    });
     BLOCKS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Takes so many pieces.
-pub(super) fn take(class: Class, count: usize, mut each: impl FnMut(NonNull<u8>)) {
+/// Takes a chain, which has some pieces.
+pub(super) fn take(class: Class) -> Chain {
     let mut blocks = blocks();
-    (0..count).for_each(|_| each(blocks.take(class)));
+    let Idle { chains, least } = &mut blocks.idle[class.0];
+    if let Some(chain) = chains.pop_back() {
+        *least = chains.len().min(*least);
+        return chain;
+    }
+    let mut chain = Chain::new();
+    for _ in 0..NEW_CHAIN {
+        // SAFETY: just taken.
+        unsafe { chain.push(blocks.take(class)) };
+    }
+    chain
 }
 
-/// Takes pieces back.
+/// Takes a single piece.
+pub(super) fn take_one(class: Class) -> NonNull<u8> {
+    blocks().take(class)
+}
+
+/// Takes a chain back.
+pub(super) fn give(class: Class, chain: Chain) {
+    blocks().idle[class.0].chains.push_back(chain);
+    start_scavenger();
+}
+
+/// Takes a single piece back.
 ///
 /// # Safety
-/// They were taken, and are nobody's.
-pub(super) unsafe fn give(pieces: impl IntoIterator<Item = NonNull<u8>>) {
+/// It was taken, and is nobody's.
+pub(super) unsafe fn give_one(piece: NonNull<u8>) {
     let mut blocks = blocks();
     // SAFETY: the caller's contract.
-    pieces.into_iter().for_each(|piece| unsafe { blocks.give(piece) });
+    let emptied = unsafe { blocks.give(piece) };
+    blocks.pool.give(emptied);
     let has_many = blocks.pool.has_more_than(KEPT);
     drop(blocks);
     if has_many {
@@ -102,17 +185,42 @@ pub(super) unsafe fn give(pieces: impl IntoIterator<Item = NonNull<u8>>) {
     }
 }
 
-/// Gives back what no record needs: see [`pool::scavenge`].
+/// Takes the chains apart that nobody needed since the last time, and gives back what no record needs: see [`pool::scavenge`].
 pub(super) fn scavenge() -> bool {
-    pool::scavenge(blocks, |blocks| &mut blocks.pool, BLOCK, KEPT)
+    let more = (0..CLASSES).fold(false, |more, class| {
+        while blocks().take_apart(class) {}
+        let idle = &mut blocks().idle[class];
+        idle.least = idle.chains.len();
+        more | (idle.least > 0)
+    });
+    more | pool::scavenge(blocks, |blocks| &mut blocks.pool, BLOCK, KEPT)
 }
 
-/// Has the pool more than it keeps?
+/// Has it anything that it does not keep?
 pub(super) fn has_many() -> bool {
-    blocks().pool.has_more_than(KEPT)
+    let blocks = blocks();
+    blocks.pool.has_more_than(KEPT) || blocks.idle.iter().any(|idle| !idle.chains.is_empty())
 }
 
 impl Blocks {
+    /// Takes some of the chains apart that were not needed. True if there may be more.
+    fn take_apart(&mut self, class: usize) -> bool {
+        for _ in 0..BATCH {
+            let Idle { chains, least } = &mut self.idle[class];
+            if *least == 0 {
+                return false;
+            }
+            *least -= 1;
+            let mut chain = chains.pop_front().expect("there were never less");
+            while let Some(piece) = chain.pop() {
+                // SAFETY: of a chain, so nobody's.
+                let emptied = unsafe { self.give(piece) };
+                self.pool.give_unneeded(emptied);
+            }
+        }
+        true
+    }
+
     fn take(&mut self, class: Class) -> NonNull<u8> {
         let block = self.open[class.0].last().copied().unwrap_or_else(|| self.start(class));
         // SAFETY: of an open block, whose header is ours, and whose pieces are either used, free, or were never cut.
@@ -164,9 +272,11 @@ impl Blocks {
         slot
     }
 
+    /// Takes a piece back: its block, if nothing of that is in use any more.
+    ///
     /// # Safety
-    /// As of the function.
-    unsafe fn give(&mut self, piece: NonNull<u8>) {
+    /// As for [`give_one`].
+    unsafe fn give(&mut self, piece: NonNull<u8>) -> Option<Slot> {
         // SAFETY: a piece lies in its block, and the pointer is good for all of that. Headers are ours.
         let (block, header) = unsafe {
             let block = piece.sub(piece.addr().get() % BLOCK).cast::<Header>();
@@ -181,15 +291,16 @@ impl Blocks {
         unsafe { piece.cast::<*mut u8>().write(header.free) };
         header.free = piece.as_ptr();
         header.used -= 1;
-        if header.used == 0 {
-            let place = header.place;
-            open.swap_remove(place);
-            if let Some(moved) = open.get(place) {
-                // SAFETY: another block, whose header is ours.
-                unsafe { (*moved.as_ptr()).place = place };
-            }
-            self.pool.give([Slot(block.cast())]);
+        if header.used > 0 {
+            return None;
         }
+        let place = header.place;
+        open.swap_remove(place);
+        if let Some(moved) = open.get(place) {
+            // SAFETY: another block, whose header is ours.
+            unsafe { (*moved.as_ptr()).place = place };
+        }
+        Some(Slot(block.cast()))
     }
 }
 

@@ -67,6 +67,14 @@ impl Pool {
         self.warm.extend(slots);
     }
 
+    /// The same of a slot that was not needed since the scavenger looked.
+    pub(super) fn give_unneeded(&mut self, slot: Option<Slot>) {
+        if let Some(slot) = slot {
+            self.warm.push_front(slot);
+            self.least += 1;
+        }
+    }
+
     /// The slot that was never in use and is the next, of those that are `stride` apart. If all of the mapping is cut, `map` makes one, and
     /// is told how many bytes were cut: where it begins, and how many bytes it is.
     pub(super) fn uncut<E>(

@@ -8,23 +8,21 @@
 //!
 //! Invariant: memory in a worker's list is of the list's class, and nobody's.
 
-use super::block::{self, CLASSES, Class};
+use super::block::{self, CLASSES, Chain, Class};
 use super::current::current_worker;
 use super::g::{G, Identity};
 use super::prefetch::prefetch;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
-use std::cell::Cell;
+use std::cell::UnsafeCell;
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering;
 
 /// Where a tool looks for uses after the end, the program's allocator has all records.
 const BLOCKS: bool = cfg!(not(any(miri, gochan_corosensei)));
-/// So many pieces of each class a worker keeps at most, and half of them when it has given some away. With more, goroutines that end in
-/// any order would leave one of them in every block.
-const KEPT: usize = 256;
-/// So many it takes at a time.
-const TAKEN: usize = 32;
+/// Pieces of a chain that is full. A worker keeps two of them at most: with more, goroutines that end in any order would leave a piece
+/// in every block.
+const FULL: usize = 128;
 
 /// What counts its references.
 ///
@@ -160,16 +158,10 @@ extern "C" fn allocate(size: usize, align: usize) -> NonNull<u8> {
         // SAFETY: a record is not empty.
         return NonNull::new(unsafe { alloc(layout) }).unwrap_or_else(|| handle_alloc_error(layout));
     };
-    let mut first = None;
     match current_worker() {
-        Some(worker) => {
-            // SAFETY: they were taken for this class.
-            block::take(class, TAKEN, |piece| unsafe { worker.records.put(class, piece) });
-            first = worker.records.take(class);
-        }
-        None => block::take(class, 1, |piece| first = Some(piece)),
+        Some(worker) => worker.records.refill(class),
+        None => block::take_one(class),
     }
-    first.expect("one was taken")
 }
 
 /// # Safety
@@ -180,7 +172,7 @@ unsafe fn give(memory: NonNull<u8>, layout: Layout) {
     unsafe {
         match (class(layout), current_worker()) {
             (Some(class), Some(worker)) => worker.records.give(class, memory),
-            (Some(_), None) => block::give([memory]),
+            (Some(_), None) => block::give_one(memory),
             (None, _) => dealloc(memory.as_ptr(), layout),
         }
     }
@@ -189,63 +181,91 @@ unsafe fn give(memory: NonNull<u8>, layout: Layout) {
 /// The memory of records that a worker keeps.
 pub(super) struct Records([List; CLASSES]);
 
-/// That of one class.
+/// That of one class: a chain in use, and one that is full, or empty.
 struct List {
-    /// Each piece begins with a pointer to the next.
-    first: Cell<*mut u8>,
-    len: Cell<usize>,
+    current: UnsafeCell<Chain>,
+    spare: UnsafeCell<Chain>,
 }
 
 impl Records {
     pub(super) fn new() -> Self {
-        Self([const { List { first: Cell::new(ptr::null_mut()), len: Cell::new(0) } }; CLASSES])
+        let list = || List { current: UnsafeCell::new(Chain::new()), spare: UnsafeCell::new(Chain::new()) };
+        Self(std::array::from_fn(|_| list()))
+    }
+
+    /// The chains of a class.
+    ///
+    /// # Safety
+    /// Nobody else has them: so nothing is called but what is here.
+    #[inline(always)]
+    #[expect(clippy::mut_from_ref, reason = "a worker's, which is its thread's alone")]
+    unsafe fn chains(&self, class: Class) -> (&mut Chain, &mut Chain) {
+        let List { current, spare } = &self.0[class.index()];
+        // SAFETY: the caller's contract.
+        unsafe { (&mut *current.get(), &mut *spare.get()) }
     }
 
     #[inline]
     fn take(&self, class: Class) -> Option<NonNull<u8>> {
-        let List { first, len } = &self.0[class.index()];
-        let memory = NonNull::new(first.get())?;
-        // SAFETY: it is in the list, so it begins with a pointer to the next.
-        let next = unsafe { memory.cast::<*mut u8>().read() };
-        first.set(next);
+        // SAFETY: nothing else is called while they are in use.
+        let (current, _) = unsafe { self.chains(class) };
+        let memory = current.pop()?;
         // Who starts one goroutine starts more, and a record is written from end to end.
-        prefetch(next, class.lines());
-        len.set(len.get() - 1);
+        prefetch(current.first(), class.lines());
         Some(memory)
+    }
+
+    /// There is no more in use.
+    fn refill(&self, class: Class) -> NonNull<u8> {
+        // SAFETY: as above.
+        let is_empty = unsafe {
+            let (current, spare) = self.chains(class);
+            std::mem::swap(current, spare);
+            current.len() == 0
+        };
+        if is_empty {
+            let chain = block::take(class);
+            // SAFETY: as above.
+            unsafe { *self.chains(class).0 = chain };
+        }
+        self.take(class).expect("a chain has some pieces")
     }
 
     /// # Safety
     /// The memory is of this class, and nobody's.
     #[inline]
-    unsafe fn put(&self, class: Class, memory: NonNull<u8>) {
-        let List { first, len } = &self.0[class.index()];
-        // SAFETY: a line is room for a pointer, and is aligned for it.
-        unsafe { memory.cast::<*mut u8>().write(first.get()) };
-        first.set(memory.as_ptr());
-        len.set(len.get() + 1);
-    }
-
-    /// # Safety
-    /// As [`Records::put`].
-    #[inline]
     unsafe fn give(&self, class: Class, memory: NonNull<u8>) {
+        // SAFETY: as above.
+        let (current, _) = unsafe { self.chains(class) };
         // SAFETY: the caller's contract.
-        unsafe { self.put(class, memory) };
-        if self.0[class.index()].len.get() > KEPT {
-            self.give_away(class, KEPT / 2);
+        unsafe { current.push(memory) };
+        if current.len() == FULL {
+            self.rotate(class);
         }
     }
 
-    /// Gives so many away, or all.
+    /// The one in use is full.
     #[cold]
-    fn give_away(&self, class: Class, count: usize) {
-        // SAFETY: in the list, and so nobody's.
-        unsafe { block::give((0..count).map_while(|_| self.take(class))) };
+    fn rotate(&self, class: Class) {
+        // SAFETY: as above.
+        let full = unsafe {
+            let (current, spare) = self.chains(class);
+            std::mem::swap(current, spare);
+            std::mem::replace(current, Chain::new())
+        };
+        if full.len() > 0 {
+            block::give(class, full);
+        }
     }
 }
 
 impl Drop for Records {
     fn drop(&mut self) {
-        Class::all().for_each(|class| self.give_away(class, usize::MAX));
+        for chain in self.0.iter_mut().flat_map(|List { current, spare }| [current.get_mut(), spare.get_mut()]) {
+            while let Some(memory) = chain.pop() {
+                // SAFETY: of a chain, and so nobody's.
+                unsafe { block::give_one(memory) };
+            }
+        }
     }
 }

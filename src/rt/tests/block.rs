@@ -1,9 +1,12 @@
 //! The memory of records.
 
-use crate::rt::block::{self, Class};
+use crate::rt::block::{self, Chain, Class};
+use crate::rt::pool::SCAVENGE;
 use std::alloc::Layout;
 use std::collections::BTreeSet;
 use std::ptr::NonNull;
+use std::thread;
+use std::time::{Duration, Instant};
 
 const LINE: usize = 64;
 const BLOCK: usize = 64 << 10;
@@ -26,23 +29,41 @@ impl Piece {
     }
 }
 
+/// A piece that was taken, written to.
+fn mark(lines: usize, at: NonNull<u8>, mark: u8) -> Piece {
+    let len = lines * LINE;
+    // SAFETY: taken.
+    unsafe { at.write_bytes(mark, len) };
+    Piece { at, len, mark }
+}
+
+/// Its memory, to be given back.
+fn unmark(mut piece: Piece) -> NonNull<u8> {
+    let mark = piece.mark;
+    assert!(piece.bytes().iter().all(|byte| *byte == mark), "somebody else has written to it");
+    piece.at
+}
+
 fn take(lines: usize, count: usize, taken: &mut Vec<Piece>) {
-    block::take(class(lines), count, |at| {
-        let (len, mark) = (lines * LINE, taken.len() as u8);
-        // SAFETY: taken.
-        unsafe { at.write_bytes(mark, len) };
-        taken.push(Piece { at, len, mark });
-    });
+    (0..count).for_each(|_| taken.push(mark(lines, block::take_one(class(lines)), taken.len() as u8)));
 }
 
 fn give(pieces: impl IntoIterator<Item = Piece>) {
-    let check = |mut piece: Piece| {
-        let mark = piece.mark;
-        assert!(piece.bytes().iter().all(|byte| *byte == mark), "somebody else has written to it");
-        piece.at
-    };
     // SAFETY: taken, and not used any more.
-    unsafe { block::give(pieces.into_iter().map(check)) };
+    pieces.into_iter().for_each(|piece| unsafe { block::give_one(unmark(piece)) });
+}
+
+fn take_chain(lines: usize) -> Vec<Piece> {
+    let mut chain = block::take(class(lines));
+    let pieces: Vec<_> = std::iter::from_fn(|| chain.pop()).collect();
+    pieces.into_iter().enumerate().map(|(i, at)| mark(lines, at, i as u8)).collect()
+}
+
+fn give_chain(lines: usize, pieces: Vec<Piece>) {
+    let mut chain = Chain::new();
+    // SAFETY: taken, and not used any more.
+    pieces.into_iter().for_each(|piece| unsafe { chain.push(unmark(piece)) });
+    block::give(class(lines), chain);
 }
 
 #[test]
@@ -50,7 +71,6 @@ fn classes() {
     let class = |size, align| Class::of(Layout::from_size_align(size, align).unwrap()).map(Class::lines);
     assert_eq!([class(1, 1), class(64, 64), class(65, 8), class(1024, 64)], [1, 1, 2, 16].map(Some));
     assert_eq!([class(0, 1), class(1025, 8), class(64, 128)], [None; 3]);
-    assert!(Class::all().map(Class::lines).eq(1..=16));
 }
 
 /// Of all sizes, taken and given in any order: each is its owner's alone, begins a line, and lies in one block behind its first line.
@@ -104,4 +124,32 @@ fn blocks_are_used_again() {
     take(lines, 1, &mut taken);
     assert!(taken[0].at.addr().get() % BLOCK == LINE, "a block that nothing was left of begins anew");
     give(taken);
+}
+
+/// A chain is taken as it was given; if nobody needs it, its pieces are in their blocks again.
+#[test]
+fn chains_are_taken_apart() {
+    // Nobody else has records of this size.
+    let lines = 16;
+    let mut chain = take_chain(lines);
+    assert!(!chain.is_empty() && chain.len() <= 64, "a new one is short");
+    let short = chain.len();
+    chain.extend(take_chain(lines));
+    let addresses: BTreeSet<_> = chain.iter().map(|piece| piece.at).collect();
+    assert_eq!(addresses.len(), 2 * short);
+    give_chain(lines, chain);
+    let again = take_chain(lines);
+    assert!(again.iter().map(|piece| piece.at).collect::<BTreeSet<_>>() == addresses, "as it was");
+    give_chain(lines, again);
+    let begin = Instant::now();
+    loop {
+        assert!(begin.elapsed() < Duration::from_secs(60), "waited in vain");
+        thread::sleep(3 * SCAVENGE);
+        let chain = take_chain(lines);
+        if chain.len() == short {
+            give(chain);
+            return;
+        }
+        give_chain(lines, chain);
+    }
 }
