@@ -3,10 +3,10 @@
 //! A goroutine is one allocation that two refer to: its worker and its handle. It is counted in the record itself, at its beginning,
 //! which is found whatever the rest of it is. What
 //! has been a record becomes the next one's: each worker keeps the memory of some, by size, and takes and gives the rest by the
-//! hundred (see [`block`]). With 10,000 goroutines that start and end together the program's allocator took a third of the time; worse, it
+//! chain (see [`block`]). With 10,000 goroutines that start and end together the program's allocator took a third of the time; worse, it
 //! gave the pages back after each wave, and faulted them in again for the next.
 //!
-//! Invariant: memory in a worker's list is of the list's class, and nobody's.
+//! Invariant: memory in a worker's chains is of their class, and nobody's.
 
 use super::block::{self, CLASSES, Chain, Class};
 use super::current::current_worker;
