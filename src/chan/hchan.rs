@@ -282,7 +282,7 @@ impl<T> Hchan<T> {
         }
     }
 
-    /// A send that is not [done at once](Self::send_at_once).
+    /// A send that is not [done at once](Self::send_at_once), on a channel with a buffer, or a try.
     #[inline(never)]
     unsafe fn chansend_rest(
         &self,
@@ -551,7 +551,7 @@ impl<T> Hchan<T> {
         }
     }
 
-    /// A receive that is not [done at once](Self::recv_at_once).
+    /// As [`chansend_rest`](Self::chansend_rest).
     #[inline(never)]
     unsafe fn chanrecv_rest(
         &self,

@@ -62,8 +62,8 @@ struct Header {
     place: usize,
     /// Pieces in use.
     used: usize,
-    /// Pieces that were in use, each with a pointer to the next.
-    free: *mut u8,
+    /// Pieces that were in use.
+    free: Chain,
     /// What was never in use since the block was taken: where it begins, in bytes from the block's beginning.
     uncut: usize,
 }
@@ -226,17 +226,11 @@ impl Blocks {
         // SAFETY: of an open block, whose header is ours, and whose pieces are either used, free, or were never cut.
         unsafe {
             let header = &mut *block.as_ptr();
-            let piece = match NonNull::new(header.free) {
-                Some(piece) => {
-                    header.free = piece.cast::<*mut u8>().read();
-                    piece
-                }
-                None => {
-                    let piece = block.cast::<u8>().add(header.uncut);
-                    header.uncut += class.lines() * LINE;
-                    piece
-                }
-            };
+            let piece = header.free.pop().unwrap_or_else(|| {
+                let piece = block.cast::<u8>().add(header.uncut);
+                header.uncut += class.lines() * LINE;
+                piece
+            });
             header.used += 1;
             if header.is_full() {
                 self.open[class.0].pop();
@@ -252,7 +246,7 @@ impl Blocks {
         let Slot(block) = free.pop().unwrap_or_else(|| self.cut());
         let block = block.cast::<Header>();
         let open = &mut self.open[class.0];
-        let header = Header { class, place: open.len(), used: 0, free: ptr::null_mut(), uncut: LINE };
+        let header = Header { class, place: open.len(), used: 0, free: Chain::new(), uncut: LINE };
         // SAFETY: nobody's, large enough, and aligned.
         unsafe { block.write(header) };
         open.push(block);
@@ -287,9 +281,8 @@ impl Blocks {
             header.place = open.len();
             open.push(block);
         }
-        // SAFETY: nobody's, and a line is room for a pointer, and aligned for it.
-        unsafe { piece.cast::<*mut u8>().write(header.free) };
-        header.free = piece.as_ptr();
+        // SAFETY: the caller's contract, and all of a block's pieces are of its class.
+        unsafe { header.free.push(piece) };
         header.used -= 1;
         if header.used > 0 {
             return None;
@@ -306,6 +299,6 @@ impl Blocks {
 
 impl Header {
     fn is_full(&self) -> bool {
-        self.free.is_null() && self.uncut + self.class.lines() * LINE > BLOCK
+        self.free.len() == 0 && self.uncut + self.class.lines() * LINE > BLOCK
     }
 }

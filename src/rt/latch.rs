@@ -4,7 +4,7 @@
 //! seen that somebody may be, or by himself.
 //!
 //! Invariant: what the latch announces is written before [`Latch::set`] and read after it is seen. Who sets it has a reference
-//! to what it is in, which may else be gone once it is seen. The wait that [`Waiting::Parked`] points to is alive: its owner takes
+//! to what it is in, which may else be gone once it is seen. The wait that [`Waiting::Parked`] points to, if it is not null, is alive: its owner takes
 //! it out under the lock, or finds that it was taken. While the stage is [`OPEN`], nobody is entered.
 
 use crate::park::{Outcome, Ready, Reason, Spin, Wait, Waiter};

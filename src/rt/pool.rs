@@ -67,9 +67,9 @@ impl Pool {
         self.warm.extend(slots);
     }
 
-    /// The same of a slot that was not needed since the scavenger looked.
-    pub(super) fn give_unneeded(&mut self, slot: Option<Slot>) {
-        if let Some(slot) = slot {
+    /// The same of slots that were not needed since the scavenger looked.
+    pub(super) fn give_unneeded(&mut self, slots: impl IntoIterator<Item = Slot>) {
+        for slot in slots {
             self.warm.push_front(slot);
             self.least += 1;
         }

@@ -1,12 +1,12 @@
 //! References to goroutines' records, and where a record's memory comes from.
 //!
 //! A goroutine is one allocation that two refer to: its worker and its handle. It is counted in the record itself, at its beginning,
-//! which is found whatever the rest of it is. What
-//! has been a record becomes the next one's: each worker keeps the memory of some, by size, and takes and gives the rest by the
-//! chain (see [`block`]). With 10,000 goroutines that start and end together the program's allocator took a third of the time; worse, it
+//! which is found whatever the rest of it is. What has been a record becomes the next one's: each worker keeps the memory of some, by
+//! size, and takes and gives the rest by the chain (see [`block`]). With 10,000 goroutines that start and end together the program's allocator took a third of the time; worse, it
 //! gave the pages back after each wave, and faulted them in again for the next.
 //!
-//! Invariant: memory in a worker's chains is of their class, and nobody's.
+//! Invariants: memory in a worker's chains is of their class, and nobody's. The chains are their worker's thread's alone, and while one
+//! is borrowed nothing is called that could come back for it.
 
 use super::block::{self, CLASSES, Chain, Class};
 use super::current::current_worker;
@@ -196,7 +196,7 @@ impl Records {
     /// The chains of a class.
     ///
     /// # Safety
-    /// Nobody else has them: so nothing is called but what is here.
+    /// While they are in use nothing is called that could come back here.
     #[inline(always)]
     #[expect(clippy::mut_from_ref, reason = "a worker's, which is its thread's alone")]
     unsafe fn chains(&self, class: Class) -> (&mut Chain, &mut Chain) {
@@ -207,7 +207,7 @@ impl Records {
 
     #[inline]
     fn take(&self, class: Class) -> Option<NonNull<u8>> {
-        // SAFETY: nothing else is called while they are in use.
+        // SAFETY: nothing is called but what a chain does, and a hint.
         let (current, _) = unsafe { self.chains(class) };
         let memory = current.pop()?;
         // Who starts one goroutine starts more, and a record is written from end to end.
@@ -217,7 +217,7 @@ impl Records {
 
     /// There is no more in use.
     fn refill(&self, class: Class) -> NonNull<u8> {
-        // SAFETY: as above.
+        // SAFETY: nothing is called but what a chain does.
         let is_empty = unsafe {
             let (current, spare) = self.chains(class);
             std::mem::swap(current, spare);
@@ -225,7 +225,7 @@ impl Records {
         };
         if is_empty {
             let chain = block::take(class);
-            // SAFETY: as above.
+            // SAFETY: nothing is called.
             unsafe { *self.chains(class).0 = chain };
         }
         self.take(class).expect("a chain has some pieces")
@@ -235,7 +235,7 @@ impl Records {
     /// The memory is of this class, and nobody's.
     #[inline]
     unsafe fn give(&self, class: Class, memory: NonNull<u8>) {
-        // SAFETY: as above.
+        // SAFETY: nothing is called but what a chain does: `rotate` when it is not used any more.
         let (current, _) = unsafe { self.chains(class) };
         // SAFETY: the caller's contract.
         unsafe { current.push(memory) };
@@ -247,7 +247,7 @@ impl Records {
     /// The one in use is full.
     #[cold]
     fn rotate(&self, class: Class) {
-        // SAFETY: as above.
+        // SAFETY: nothing is called but what a chain does.
         let full = unsafe {
             let (current, spare) = self.chains(class);
             std::mem::swap(current, spare);

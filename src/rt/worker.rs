@@ -433,6 +433,7 @@ impl Worker {
         if turns <= TURNS_PER_CLOCK_BRISK { turns } else { 0 }
     }
 
+    /// The look that is due: for the timers, and for when who falls asleep does so. Says when the next is.
     #[inline(never)]
     fn look_at_clock(&self) {
         let is_brisk = look_at_clock() <= BRISK_TURNS;

@@ -46,6 +46,17 @@ impl Kind for Threads {
     }
 }
 
+/// Small numbers without a pattern, the same ones in every run.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    /// A number below `limit`.
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % limit
+    }
+}
+
 pub(super) fn send<T>(chan: &Hchan<T>, value: T, patience: Patience) -> Result<(), (Refusal, T)> {
     let mut value = ManuallyDrop::new(value);
     // SAFETY: a value of ours.

@@ -1,6 +1,7 @@
 //! The ring against `VecDeque`, and its memory against its invariants.
 
 use super::super::ring::Ring;
+use super::Random;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,11 +27,10 @@ fn pop<T>(ring: &mut Ring<T>) -> Option<T> {
 fn like_a_deque<T: Clone + PartialEq + std::fmt::Debug>(cap: usize, make: impl Fn(usize) -> T) {
     let mut ring = Ring::new();
     let mut deque = VecDeque::new();
-    let mut random = 1_u64;
+    let mut random = Random(1);
     for i in 0..if cfg!(miri) { 500 } else { 20_000 } {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let filling = i / 1000 % 2 == 0;
-        if (random >> 33) % 4 < if filling { 3 } else { 1 } && deque.len() < cap {
+        if random.below(4) < if filling { 3 } else { 1 } && deque.len() < cap {
             push(&mut ring, cap, make(i));
             deque.push_back(make(i));
         } else {

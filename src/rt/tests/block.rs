@@ -1,14 +1,15 @@
 //! The memory of records.
 
+use crate::chan::tests::Random;
 use crate::rt::block::{self, Chain, Class};
 use crate::rt::pool::SCAVENGE;
+use crate::rt::stack::LINE;
 use std::alloc::Layout;
 use std::collections::BTreeSet;
 use std::ptr::NonNull;
 use std::thread;
 use std::time::{Duration, Instant};
 
-const LINE: usize = 64;
 const BLOCK: usize = 64 << 10;
 
 fn class(lines: usize) -> Class {
@@ -76,11 +77,8 @@ fn classes() {
 /// Of all sizes, taken and given in any order: each is its owner's alone, begins a line, and lies in one block behind its first line.
 #[test]
 fn pieces_are_apart() {
-    let mut random = 1_u64;
-    let mut below = |end: usize| {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (random >> 33) as usize % end
-    };
+    let mut random = Random(1);
+    let mut below = |end| random.below(end);
     let mut taken = Vec::new();
     for _ in 0..2_000 {
         take(below(14) + 1, below(200) + 1, &mut taken);
