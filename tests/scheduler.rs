@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{PATIENCE, wait_for_waiting, wait_until, watchdog};
+use common::{PATIENCE, wait_for_waiting, wait_until, waiting, watchdog};
 use gochan::rt::{self, Runtime};
 use gochan::{Receiver, Select, Sender, after, bounded, go, select, unbounded};
 use std::collections::HashMap;
@@ -354,6 +354,47 @@ fn who_yields_lets_others_run() {
             tx.close();
             assert!(looks.join().unwrap() > 1);
         });
+    });
+}
+
+/// Whoever has been handed a value goes on before those who have handed one over, in whatever order they were readied. So a value that is on
+/// its way comes to its end before others are begun.
+#[test]
+fn who_has_a_value_goes_before_who_had_one() {
+    struct Token;
+    watchdog(|| {
+        for receiver_at in 0..3 {
+            let order = runtime(1).run(move || {
+                let order = Arc::new(Mutex::new(Vec::new()));
+                let ((hand, handed), (offer, offered)) = (bounded(0), bounded(0));
+                let goes_on = order.clone();
+                drop(go(move || {
+                    handed.recv().unwrap();
+                    goes_on.lock().unwrap().push("receiver");
+                }));
+                for sender in ["a sender", "the other"] {
+                    let (goes_on, offer) = (order.clone(), offer.clone());
+                    drop(go(move || {
+                        offer.send(Token).unwrap_or_else(|_| unreachable!("open"));
+                        goes_on.lock().unwrap().push(sender);
+                    }));
+                }
+                // Who has begun has stopped when this goes on, for there is nobody else to run.
+                while waiting::<Token>().len() < 3 {
+                    rt::yield_now();
+                }
+                for at in 0..3 {
+                    if at == receiver_at {
+                        hand.send(Token).unwrap_or_else(|_| unreachable!("open"));
+                    } else {
+                        offered.recv().unwrap();
+                    }
+                }
+                rt::yield_now();
+                std::mem::take(&mut *order.lock().unwrap())
+            });
+            assert_eq!((order[0], order.len()), ("receiver", 3), "readied at {receiver_at}: {order:?}");
+        }
     });
 }
 

@@ -13,7 +13,7 @@
 #![cfg_attr(not(feature = "rt"), allow(dead_code))]
 
 use super::clock::now;
-use super::{Done, Wait};
+use super::{Done, Reason, Wait};
 use std::cell::Cell;
 use std::ptr::NonNull;
 use std::time::Instant;
@@ -52,14 +52,15 @@ impl Goroutine {
         self.g
     }
 
-    /// The goroutine that runs on this thread, which `scheduler` schedules.
+    /// The goroutine that runs on this thread, which `scheduler` schedules, and in a wait for this.
     #[inline]
-    pub(crate) fn running(scheduler: &Scheduler) -> Self {
+    pub(crate) fn running(scheduler: &Scheduler, reason: Reason) -> Self {
         #[cfg(not(feature = "rt"))]
-        unreachable!("there are none: {scheduler:?}");
+        unreachable!("there are none: {scheduler:?} {reason}");
         #[cfg(feature = "rt")]
         {
-            Self { g: RUNNING.with(|running| running.g.get()), ready: scheduler.ready }
+            let ready = if reason == Reason::ChanSend { scheduler.ready_sender } else { scheduler.ready };
+            Self { g: RUNNING.with(|running| running.g.get()), ready }
         }
     }
 
@@ -98,6 +99,8 @@ pub(crate) struct Scheduler {
     pub(crate) polling: bool,
     /// goready, of one of its goroutines: once per wake-up that is owed, from any thread.
     pub(crate) ready: unsafe fn(NonNull<()>),
+    /// The same, of one that waits to get rid of a value: it takes nobody's place.
+    pub(crate) ready_sender: unsafe fn(NonNull<()>),
     /// Its wake-ups that have arrived in other waits than those that they are of.
     pub(crate) spare: fn(Spare) -> bool,
     /// Switches it out until it is readied, or until the deadline. If it says for what it waits, it may also be cancelled, and

@@ -402,7 +402,7 @@ impl Wait {
     #[inline(always)]
     pub(crate) fn begin_of_caller(&mut self) {
         if let Some(scheduler) = goroutine::scheduler().filter(|scheduler| !scheduler.polling) {
-            self.begin_asleep(Waiter::Goroutine(Goroutine::running(scheduler)), goroutine::time());
+            self.begin_asleep(Waiter::Goroutine(Goroutine::running(scheduler, self.reason)), goroutine::time());
             self.owed.set(true);
         }
     }

@@ -109,7 +109,8 @@ fn on_goroutine<F: Future>(
     scheduler: &'static Scheduler,
     at: &'static Location<'static>,
 ) -> F::Output {
-    let cell = Arc::new(WakeCell { state: AtomicU8::new(EMPTY), goroutine: Goroutine::running(scheduler) });
+    let cell =
+        Arc::new(WakeCell { state: AtomicU8::new(EMPTY), goroutine: Goroutine::running(scheduler, Reason::Await) });
     let waker = Waker::from(cell.clone());
     let mut cx = Context::from_waker(&waker);
     let wait = Wait::new(Reason::Await, at);
@@ -177,6 +178,7 @@ pub(super) struct Polling(Option<&'static Scheduler>);
 static REFUSE: Scheduler = Scheduler {
     polling: true,
     ready: |_| unreachable!("refused"),
+    ready_sender: |_| unreachable!("refused"),
     spare: |_| unreachable!("refused"),
     switch_out: |_, _| unreachable!("refused"),
     is_cancelled: || false,

@@ -73,7 +73,8 @@ impl Drop for Current {
 
 pub(super) static SCHEDULER: Scheduler = Scheduler {
     polling: false,
-    ready,
+    ready: ready::<false>,
+    ready_sender: ready::<true>,
     spare,
     switch_out,
     is_cancelled: cancel::is_cancelled,
@@ -105,7 +106,7 @@ fn spare(what: Spare) -> bool {
 ///
 /// # Safety
 /// `g` is a started goroutine that is switched out, or about to be, until this.
-unsafe fn ready(g: NonNull<()>) {
+unsafe fn ready<const SENDER: bool>(g: NonNull<()>) {
     let g: *const G = g.cast().as_ptr();
     // SAFETY: the record lives until the goroutine has consumed this.
     let home = unsafe { (*g).home() }.expect("it has started");
@@ -114,9 +115,9 @@ unsafe fn ready(g: NonNull<()>) {
             // SAFETY: as above.
             if unsafe { (*g).is_cold(home.turn()) } {
                 // SAFETY: as above.
-                unsafe { ready_cold(worker, g) }
+                unsafe { ready_cold::<SENDER>(worker, g) }
             } else {
-                worker.ready_here(g);
+                worker.ready_here::<SENDER>(g);
             }
         }
         // SAFETY: as above, and this is its one wake-up.
@@ -129,14 +130,14 @@ unsafe fn ready(g: NonNull<()>) {
 /// # Safety
 /// As for [`ready`].
 #[inline(never)]
-unsafe fn ready_cold(worker: &Worker, g: *const G) {
+unsafe fn ready_cold<const SENDER: bool>(worker: &Worker, g: *const G) {
     // SAFETY: it lives; so does who runs here.
     let (g, running) = unsafe { (&*g, worker.current.get().as_ref()) };
     g.prefetch();
     if let Some(running) = running {
         running.is_followed_by(g);
     }
-    worker.ready_here(g);
+    worker.ready_here::<SENDER>(g);
 }
 
 /// Switches the running goroutine out until it is readied, or until the deadline. One that says for what it waits may also

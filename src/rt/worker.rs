@@ -1,9 +1,10 @@
 //! The worker: a thread that runs goroutines and tasks. Go's M and P in one.
 //!
 //! What it may run, in the order in which it looks:
-//! - `runnext`, the goroutine that was readied last from here: it uses what its waker has just touched. Chains of it are
-//!   capped, or two goroutines that ready each other would keep all others out. It comes second for a moment where closures start
-//!   and end in a row ([`Worker::goes_on_in_a_row`]).
+//! - `runnext`, the goroutine that was readied last from here: it uses what its waker has just touched. (A sender that is rid of its
+//!   value takes nobody's place: values that are on their way go first.) Chains of it are capped, or two goroutines that ready
+//!   each other would keep all others out. It comes second for a moment where closures start and end in a row
+//!   ([`Worker::goes_on_in_a_row`]).
 //! - `ready`: started goroutines, in order. Only this worker can run them, so neither queue needs an atomic.
 //! - `fresh`: closures and tasks, which other workers may steal (see `queue`).
 //! - the injector, what other workers have, and then sleep.
@@ -358,11 +359,17 @@ impl Worker {
         }
     }
 
+    /// It is next, and who was to be has his turn behind all others. A sender that was rid of its value takes nobody's place, for who may be next
+    /// is one that was handed a value, and goes on with that before others are made.
     #[inline(always)]
-    pub(super) fn ready_here(&self, g: *const G) {
-        let old = self.runnext.replace(g);
-        if !old.is_null() {
-            self.ready.push_back(old);
+    pub(super) fn ready_here<const SENDER: bool>(&self, g: *const G) {
+        let next = self.runnext.get();
+        if SENDER && !next.is_null() {
+            return self.ready.push_back(g);
+        }
+        self.runnext.set(g);
+        if !next.is_null() {
+            self.ready.push_back(next);
         }
     }
 
