@@ -1,8 +1,8 @@
 //! `million`: so many goroutines, or tasks, parked at once on one channel; then all are woken and end.
 //!
 //! Says what they take while they are parked, how long it takes to make them and to end them, and what of the memory does
-//! not come back: the page tables, and what the allocator keeps. glibc's keeps all that is free below any block that is not; how
-//! much that was is seen when it is asked to return it (`malloc_trim`). The second round finds what the first has left.
+//! not come back by itself, and when it is asked for: the page tables, and what the allocator keeps. The second round finds what
+//! the first has left.
 //!
 //! ```text
 //! cargo run --release --example million -- 1000000
@@ -85,16 +85,6 @@ fn start(args: &Args, rx: Receiver<()>) {
     }
 }
 
-/// Asks the allocator for what is free, if it is one that must be asked.
-fn trim() -> bool {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: it takes free memory from the allocator, and nothing that anybody has.
-    unsafe {
-        libc::malloc_trim(0);
-    }
-    cfg!(all(target_os = "linux", target_env = "gnu"))
-}
-
 /// Waits until `counter` is at `goal`.
 fn wait_for(counter: &AtomicU64, goal: u64, bar: &ProgressBar) {
     let begin = goal - bar.length().unwrap_or(goal);
@@ -158,14 +148,10 @@ fn main() -> io::Result<()> {
         let [resident, tables] =
             [after.resident.saturating_sub(before.resident), after.page_tables.saturating_sub(before.page_tables)];
         line("left behind", &format!("{} MiB, page tables {} MiB", resident >> 20, tables >> 20))?;
-        if trim() {
-            let trimmed = Memory::now()?.resident;
-            let resident = trimmed.saturating_sub(before.resident);
-            line(
-                "malloc_trim",
-                &format!("returns {} MiB, {} are left", after.resident.saturating_sub(trimmed) >> 20, resident >> 20),
-            )?;
-        }
+        let begin = Instant::now();
+        rt::free_os_memory();
+        let (asked, last) = (begin.elapsed(), Memory::now()?.resident.saturating_sub(before.resident));
+        line("free_os_memory", &format!("{} MiB are left, {asked:.2?}", last >> 20))?;
     }
     bar.finish_and_clear();
     Ok(())

@@ -331,6 +331,50 @@ fn what_a_parked_goroutine_takes() {
     }
 }
 
+/// When it is asked for, all that ended goroutines and tasks have taken returns, also what is kept for others, and what the allocator keeps
+/// since something lies above.
+#[test]
+#[cfg_attr(not(all(target_os = "linux", target_env = "gnu")), ignore = "reads /proc, and is about glibc's allocator")]
+fn what_is_free_is_given_back() {
+    const TASKS: usize = 50_000;
+    const GOROUTINES: usize = 200;
+    let outcomes = children("what_is_free_is_given_back", &[("GOCHAN_STACK", "65536")], || {
+        watchdog(|| {
+            let runtime = rt::Runtime::builder().workers(1).build().unwrap();
+            runtime.run(|| ());
+            let before = resident();
+            let (tx, rx) = bounded::<()>(0);
+            let above = runtime.run(move || {
+                let tasks: Vec<_> = (0..TASKS)
+                    .map(|_| {
+                        let rx = rx.clone();
+                        rt::spawn(async move { rx.recv_async().await })
+                    })
+                    .collect();
+                let goroutines: Vec<_> = (0..GOROUTINES).map(|_| go(|| ())).collect();
+                // Lies above all tasks, and lives on.
+                let above = (0..1000).map(|_| Box::new([0_u8; 100])).collect::<Vec<_>>();
+                rt::sleep(Duration::from_millis(10));
+                let parked = resident();
+                assert!(parked > before + (10 << 20), "{parked} bytes, {before} before");
+                tx.close();
+                tasks.into_iter().for_each(|task| assert!(task.join().unwrap().is_err()));
+                goroutines.into_iter().for_each(|goroutine| goroutine.join().unwrap());
+                above
+            });
+            // The stacks go to the pools.
+            drop(runtime);
+            rt::free_os_memory();
+            let left = resident().saturating_sub(before);
+            assert!(left < 3 << 20, "{left} bytes are left");
+            drop(above);
+        });
+    });
+    for (status, err) in outcomes {
+        assert!(status.success(), "{err}");
+    }
+}
+
 /// Does the kernel have guard pages that split no mapping?
 fn has_markers() -> bool {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();

@@ -122,6 +122,13 @@ struct Idle {
     least: usize,
 }
 
+impl Idle {
+    /// As if none had been needed since the scavenger looked.
+    fn need_none(&mut self) {
+        self.least = self.chains.len();
+    }
+}
+
 struct Blocks {
     idle: [Idle; CLASSES],
     /// By class. Each pointer is good for the whole block, and nobody else looks at headers.
@@ -187,13 +194,26 @@ pub(super) unsafe fn give_one(piece: NonNull<u8>) {
 
 /// Takes the chains apart that nobody needed since the last time, and gives back what no record needs: see [`pool::scavenge`].
 pub(super) fn scavenge() -> bool {
-    let more = (0..CLASSES).fold(false, |more, class| {
+    let more = take_unneeded_apart();
+    more | pool::scavenge(blocks, |blocks| &mut blocks.pool, BLOCK, KEPT)
+}
+
+/// Gives back all that no record needs, and no worker keeps.
+pub(super) fn give_back_all() {
+    blocks().idle.iter_mut().for_each(Idle::need_none);
+    take_unneeded_apart();
+    blocks().pool.need_none();
+    pool::scavenge(blocks, |blocks| &mut blocks.pool, BLOCK, 0);
+}
+
+/// Takes the chains apart that nobody needed since the last time. True if there are others.
+fn take_unneeded_apart() -> bool {
+    (0..CLASSES).fold(false, |more, class| {
         while blocks().take_apart(class) {}
         let idle = &mut blocks().idle[class];
-        idle.least = idle.chains.len();
+        idle.need_none();
         more | (idle.least > 0)
-    });
-    more | pool::scavenge(blocks, |blocks| &mut blocks.pool, BLOCK, KEPT)
+    })
 }
 
 /// Has it anything that it does not keep?

@@ -102,6 +102,11 @@ impl Pool {
         self.uncut > 0
     }
 
+    /// As if none had been needed since the scavenger looked.
+    pub(super) fn need_none(&mut self) {
+        self.least = self.warm.len();
+    }
+
     /// More warm slots than so many, which are kept ready?
     pub(super) fn has_more_than(&self, kept: usize) -> bool {
         self.warm.len() > kept
@@ -135,6 +140,17 @@ pub(super) fn start_scavenger() {
     }
 }
 
+/// Gives back all that nobody has, and asks the program's allocator to do so, if it is one that must be asked.
+pub(super) fn free_os_memory() {
+    slab::give_back_all();
+    block::give_back_all();
+    #[cfg(all(target_os = "linux", target_env = "gnu", not(miri)))]
+    // SAFETY: it takes free memory from the allocator, and nothing that anybody has.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// Takes the pages of the slots that nobody needed since the last time, but of so many that are kept. True if there may be more.
 ///
 /// They are `stride` apart, and all that lies between one and the next is theirs. The pool is in what `lock` locks.
@@ -164,9 +180,8 @@ pub(super) fn scavenge<L: 'static>(
         pool_of(&mut locked).cold.append(&mut idle);
     }
     let pool = pool_of(&mut locked);
-    let len = pool.warm.len();
-    pool.least = len;
-    pool.warm.shrink_to(2 * len);
+    pool.need_none();
+    pool.warm.shrink_to(2 * pool.warm.len());
     pool.has_more_than(kept)
 }
 

@@ -131,6 +131,14 @@ pub(super) fn scavenge() -> bool {
         .fold(false, |more, class| more | pool::scavenge(|| class.pool(), |pool| pool, class.stride(), class.kept()))
 }
 
+/// The same of all that no stack has, and no worker keeps.
+pub(super) fn give_back_all() {
+    for class in Class::all() {
+        class.pool().need_none();
+        pool::scavenge(|| class.pool(), |pool| pool, class.stride(), 0);
+    }
+}
+
 /// Has any pool more than it keeps?
 pub(super) fn has_many() -> bool {
     Class::all().any(|class| class.pool().has_more_than(class.kept()))
