@@ -14,10 +14,10 @@
 //!
 //! All of it has one lock, which is taken alone.
 
+use super::idle::Idle;
 use super::pool::{self, Pool, Slot, start_scavenger};
 use super::stack::LINE;
 use std::alloc::{Layout, handle_alloc_error};
-use std::collections::VecDeque;
 use std::ptr::{self, NonNull};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -115,22 +115,9 @@ impl Chain {
     }
 }
 
-/// Chains of one class that no worker has.
-struct Idle {
-    chains: VecDeque<Chain>,
-    /// The fewest that there were since the scavenger looked.
-    least: usize,
-}
-
-impl Idle {
-    /// As if none had been needed since the scavenger looked.
-    fn need_none(&mut self) {
-        self.least = self.chains.len();
-    }
-}
-
 struct Blocks {
-    idle: [Idle; CLASSES],
+    /// Chains that no worker has. By class.
+    idle: [Idle<Chain>; CLASSES],
     /// By class. Each pointer is good for the whole block, and nobody else looks at headers.
     open: [Vec<NonNull<Header>>; CLASSES],
     /// Those of which nothing is in use.
@@ -142,7 +129,7 @@ unsafe impl Send for Blocks {}
 
 fn blocks() -> MutexGuard<'static, Blocks> {
     static BLOCKS: Mutex<Blocks> = Mutex::new(Blocks {
-        idle: [const { Idle { chains: VecDeque::new(), least: 0 } }; CLASSES],
+        idle: [const { Idle::new() }; CLASSES],
         open: [const { Vec::new() }; CLASSES],
         pool: Pool::new(),
     });
@@ -152,9 +139,7 @@ fn blocks() -> MutexGuard<'static, Blocks> {
 /// Takes a chain, which has some pieces.
 pub(super) fn take(class: Class) -> Chain {
     let mut blocks = blocks();
-    let Idle { chains, least } = &mut blocks.idle[class.0];
-    if let Some(chain) = chains.pop_back() {
-        *least = chains.len().min(*least);
+    if let Some(chain) = blocks.idle[class.0].take(1).next() {
         return chain;
     }
     let mut chain = Chain::new();
@@ -172,7 +157,7 @@ pub(super) fn take_one(class: Class) -> NonNull<u8> {
 
 /// Takes a chain back.
 pub(super) fn give(class: Class, chain: Chain) {
-    blocks().idle[class.0].chains.push_back(chain);
+    blocks().idle[class.0].give([chain]);
     start_scavenger();
 }
 
@@ -200,7 +185,7 @@ pub(super) fn scavenge() -> bool {
 
 /// Gives back all that no record needs, and no worker keeps.
 pub(super) fn give_back_all() {
-    blocks().idle.iter_mut().for_each(Idle::need_none);
+    blocks().idle.iter_mut().for_each(Idle::look);
     take_unneeded_apart();
     blocks().pool.need_none();
     pool::scavenge(blocks, |blocks| &mut blocks.pool, BLOCK, 0);
@@ -211,27 +196,22 @@ fn take_unneeded_apart() -> bool {
     (0..CLASSES).fold(false, |more, class| {
         while blocks().take_apart(class) {}
         let idle = &mut blocks().idle[class];
-        idle.need_none();
-        more | (idle.least > 0)
+        idle.look();
+        more | (idle.len() > 0)
     })
 }
 
 /// Has it anything that it does not keep?
 pub(super) fn has_many() -> bool {
     let blocks = blocks();
-    blocks.pool.has_more_than(KEPT) || blocks.idle.iter().any(|idle| !idle.chains.is_empty())
+    blocks.pool.has_more_than(KEPT) || blocks.idle.iter().any(|idle| idle.len() > 0)
 }
 
 impl Blocks {
     /// Takes some of the chains apart that were not needed. True if there may be more.
     fn take_apart(&mut self, class: usize) -> bool {
         for _ in 0..BATCH {
-            let Idle { chains, least } = &mut self.idle[class];
-            if *least == 0 {
-                return false;
-            }
-            *least -= 1;
-            let mut chain = chains.pop_front().expect("there were never less");
+            let Some(mut chain) = self.idle[class].take_unneeded(1, 0).next() else { return false };
             while let Some(piece) = chain.pop() {
                 // SAFETY: of a chain, so nobody's.
                 let emptied = unsafe { self.give(piece) };

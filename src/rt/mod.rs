@@ -14,6 +14,7 @@ pub(crate) mod deadlock;
 mod execute;
 mod g;
 mod guard;
+mod idle;
 mod join;
 mod latch;
 mod mail;

@@ -5,15 +5,14 @@
 //! **Invariant.** What is in a pool is nobody's, and is there once. In `warm` it has its pages, in `cold` it has none.
 //!
 //! **Memory returns.** Twice a second, while a pool has more than a few warm slots, the scavenger takes the pages of those
-//! that were not needed since it last looked: the last that came in is the first that goes out, so they are as many as the
-//! pool never had less of. Goroutines that come in waves find their memory warm; that of a million that has ended is gone a second
+//! that were not needed since it last looked (see `idle`). Goroutines that come in waves find their memory warm; that of a million that has ended is gone a second
 //! later. Neighbours give back together, since a call for each costs ten times as much.
 //!
 //! A pool's lock is taken alone.
 
 use super::deadlock::Helper;
+use super::idle::Idle;
 use super::{block, slab};
-use std::collections::VecDeque;
 use std::ptr::{self, NonNull};
 use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,10 +36,8 @@ unsafe impl Send for Slot {}
 
 /// The slots of one size that nobody has.
 pub(super) struct Pool {
-    warm: VecDeque<Slot>,
+    warm: Idle<Slot>,
     cold: Vec<Slot>,
-    /// The fewest that `warm` had since the scavenger looked.
-    least: usize,
     /// What was not cut yet of the mapping in use: where it begins, and how many slots it is.
     rest: Slot,
     uncut: usize,
@@ -50,29 +47,24 @@ pub(super) struct Pool {
 
 impl Pool {
     pub(super) const fn new() -> Self {
-        Self { warm: VecDeque::new(), cold: Vec::new(), least: 0, rest: Slot(NonNull::dangling()), uncut: 0, cut: 0 }
+        Self { warm: Idle::new(), cold: Vec::new(), rest: Slot(NonNull::dangling()), uncut: 0, cut: 0 }
     }
 
     /// Moves slots to `free`, which has none: as many as asked, if there are. The warmest is the first.
     pub(super) fn take(&mut self, count: usize, free: &mut Vec<Slot>) {
-        let warm = self.warm.len().saturating_sub(count);
-        self.least = self.least.min(warm);
-        free.extend(self.warm.drain(warm..).rev());
+        free.extend(self.warm.take(count));
         let cold = self.cold.len().saturating_sub(count - free.len());
         free.extend(self.cold.drain(cold..));
     }
 
     /// Takes slots in, with their pages.
     pub(super) fn give(&mut self, slots: impl IntoIterator<Item = Slot>) {
-        self.warm.extend(slots);
+        self.warm.give(slots);
     }
 
     /// The same of slots that were not needed since the scavenger looked.
     pub(super) fn give_unneeded(&mut self, slots: impl IntoIterator<Item = Slot>) {
-        for slot in slots {
-            self.warm.push_front(slot);
-            self.least += 1;
-        }
+        self.warm.give_unneeded(slots);
     }
 
     /// The slot that was never in use and is the next, of those that are `stride` apart. If all of the mapping is cut, `map` makes one, and
@@ -104,7 +96,7 @@ impl Pool {
 
     /// As if none had been needed since the scavenger looked.
     pub(super) fn need_none(&mut self) {
-        self.least = self.warm.len();
+        self.warm.look();
     }
 
     /// More warm slots than so many, which are kept ready?
@@ -163,13 +155,10 @@ pub(super) fn scavenge<L: 'static>(
     let mut idle = Vec::new();
     let mut locked = lock();
     loop {
-        let pool = pool_of(&mut locked);
-        let unused = pool.least.min(pool.warm.len().saturating_sub(kept)).min(BATCH);
-        if unused == 0 {
+        idle.extend(pool_of(&mut locked).warm.take_unneeded(BATCH, kept));
+        if idle.is_empty() {
             break;
         }
-        pool.least -= unused;
-        idle.extend(pool.warm.drain(..unused));
         drop(locked);
         idle.sort_unstable();
         idle.chunk_by(|a, b| a.0.addr().get() + stride == b.0.addr().get()).for_each(|neighbours| {
@@ -180,8 +169,7 @@ pub(super) fn scavenge<L: 'static>(
         pool_of(&mut locked).cold.append(&mut idle);
     }
     let pool = pool_of(&mut locked);
-    pool.need_none();
-    pool.warm.shrink_to(2 * pool.warm.len());
+    pool.warm.look();
     pool.has_more_than(kept)
 }
 
