@@ -13,7 +13,7 @@
 //! - A thread that is blocked in `run` sleeps for as long as its main goroutine has not ended, whatever thread that runs on.
 //! - A [`Helper`] touches nothing of the program's, whether it sleeps or not: the monitor, the thread that gives back stacks.
 //! - The thread of the alarms sleeps if it is not ringing and there is no alarm. It counts the alarms that were ever set.
-//! - Idle threads of [`unblock`](super::unblock) are asked to end if nobody else is left: what the jobs that they ran have put
+//! - Idle threads of `unblock` are asked to end if nobody else is left: what the jobs that they ran have put
 //!   into thread locals is dropped then, and may wake somebody.
 //! - All others are foreign, whatever they do: as long as there is one there is no verdict.
 //!

@@ -2,7 +2,7 @@
 //!
 //! Goroutines are found by their stacks: the word at the top of each slot names its owner from the first run to the end.
 //! What is read of a goroutine belongs to its worker. So nothing of this may be called while a worker's thread runs: see
-//! [`freeze`](crate::debug::leaks::freeze).
+//! `src/debug/leaks/freeze.rs`.
 
 use super::g::{G, Identity};
 use super::slab;

@@ -31,7 +31,7 @@ impl<'a> Select<'a> {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is ready, it has done nothing: see [`SelectFut`](crate::future::SelectFut). So has a
+    /// Dropped before it is ready, it has done nothing: see [`SelectFut`]. So has a
     /// [`SelectedOperation`] that is dropped.
     ///
     /// # Examples
