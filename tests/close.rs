@@ -4,8 +4,8 @@ mod common;
 
 use common::{Census, Counted, wait_for_waiting, watchdog};
 use gochan::{
-    Chan, Receiver, RecvTimeoutError, SendError, SendTimeoutError, Sender, TryRecvError, TrySendError, bounded,
-    unbounded,
+    Chan, Receiver, RecvError, RecvTimeoutError, SendError, SendTimeoutError, Sender, TryRecvError, TrySendError,
+    bounded, unbounded,
 };
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -607,4 +607,20 @@ fn closed_is_for_good() {
             stop.store(true, Ordering::Relaxed);
         });
     });
+}
+
+/// Also while there are still values, each of which leaves room when it is received.
+#[test]
+fn closed_is_closed_though_there_is_room() {
+    for cap in [1, 2, 3, 64] {
+        let (tx, rx) = bounded(cap);
+        (0..cap).for_each(|value| tx.send(value).unwrap());
+        assert!(tx.close());
+        for value in 0..cap {
+            assert_eq!(rx.recv(), Ok(value));
+            assert_eq!(tx.try_send(value), Err(TrySendError::Disconnected(value)));
+            assert_eq!(tx.send(value), Err(SendError(value)));
+        }
+        assert_eq!(rx.recv(), Err(RecvError));
+    }
 }
