@@ -327,15 +327,16 @@ pub fn num_goroutines() -> usize {
     }
 }
 
-/// Gives memory back to the system that nobody has any more, as far as it is known here: that of goroutines that have ended, and whatever is
-/// free in the program's allocator, if that is glibc's. Go's `debug.FreeOSMemory`.
+/// Gives memory back to the system that nobody has any more, as far as it is known here: that of goroutines that have ended,
+/// and whatever is free in the program's allocator, if that is glibc's. Go's `debug.FreeOSMemory`.
 ///
 /// The stacks and records of goroutines go back by themselves, within a second or so of when nobody needs them, but for a few
-/// MiB that are kept for those to come. Tasks lie where the program's allocator puts them, as all else of the program, and glibc's keeps what is
-/// free below anything that is not, however large it is, until it is asked by `malloc_trim`, as here. Other allocators have
-/// ways of their own.
+/// MiB that are kept for those to come. Tasks lie where the program's allocator puts them, as all else of the program, and
+/// glibc's keeps what is free below anything that is not, however large it is, until it is asked by `malloc_trim`, as here.
+/// Other allocators have ways of their own.
 ///
-/// Something for after a peak: it takes some 0.1 s per GiB, in which the calling thread does nothing else, and others that allocate may wait for it.
+/// Something for after a peak: it takes some 0.1 s per GiB, in which the calling thread does nothing else, and others that
+/// allocate may wait for it.
 ///
 /// # Examples
 ///

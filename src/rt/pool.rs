@@ -5,8 +5,8 @@
 //! **Invariant.** What is in a pool is nobody's, and is there once. In `warm` it has its pages, in `cold` it has none.
 //!
 //! **Memory returns.** Twice a second, while a pool has more than a few warm slots, the scavenger takes the pages of those
-//! that were not needed since it last looked (see `idle`). Goroutines that come in waves find their memory warm; that of a million that has ended is gone a second
-//! later. Neighbours give back together, since a call for each costs ten times as much.
+//! that were not needed since it last looked (see `idle`). Goroutines that come in waves find their memory warm; that of a
+//! million that has ended is gone a second later. Neighbours give back together, since a call for each costs ten times as much.
 //!
 //! A pool's lock is taken alone.
 
