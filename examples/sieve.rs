@@ -5,7 +5,7 @@
 //! cargo run --release --example sieve -- 2000 --workers 1
 //! ```
 //!
-//! A bad way to find primes, and a good way to see what a hand-off costs: the 2,000th prime takes 2.7 million of them.
+//! A bad way to find primes, and a good way to see what a hand-off costs: the 2,000th prime takes two million of them.
 
 use std::io::{self, Write};
 use std::time::Instant;

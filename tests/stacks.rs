@@ -40,6 +40,13 @@ fn children(test: &str, environment: &[(&str, &str)], body: impl FnOnce()) -> Ve
     GUARDS.iter().map(run).collect()
 }
 
+#[track_caller]
+fn all_succeed(outcomes: Vec<(ExitStatus, String)>) {
+    for (status, err) in outcomes {
+        assert!(status.success(), "{err}");
+    }
+}
+
 /// Uses so many bytes of the stack, and returns how many it were.
 #[inline(never)]
 fn descend(top: usize, bytes: usize) -> usize {
@@ -281,9 +288,7 @@ fn memory_returns() {
             }
         });
     });
-    for (status, err) in outcomes {
-        assert!(status.success(), "{err}");
-    }
+    all_succeed(outcomes);
 }
 
 /// Memory of this process, and its page tables, in bytes: seen at once.
@@ -328,9 +333,7 @@ fn what_a_parked_goroutine_takes() {
             }
         });
     });
-    for (status, err) in outcomes {
-        assert!(status.success(), "{err}");
-    }
+    all_succeed(outcomes);
 }
 
 /// When it is asked for, all that ended goroutines and tasks have taken returns, also what is kept for others, and what the allocator keeps
@@ -372,9 +375,7 @@ fn what_is_free_is_given_back() {
             drop(above);
         });
     });
-    for (status, err) in outcomes {
-        assert!(status.success(), "{err}");
-    }
+    all_succeed(outcomes);
 }
 
 /// Does the kernel have guard pages that split no mapping?

@@ -52,7 +52,7 @@ impl Goroutine {
         self.g
     }
 
-    /// The goroutine that runs on this thread, which `scheduler` schedules, and in a wait for this.
+    /// The goroutine that runs on this thread, which `scheduler` schedules, as it is about to wait for this `reason`.
     #[inline]
     pub(crate) fn running(scheduler: &Scheduler, reason: Reason) -> Self {
         #[cfg(not(feature = "rt"))]

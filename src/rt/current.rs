@@ -102,7 +102,7 @@ fn spare(what: Spare) -> bool {
     true
 }
 
-/// goready: the goroutine can run again.
+/// goready: the goroutine can run again. A `SENDER` waited to get rid of a value: see [`Worker::ready_here`].
 ///
 /// # Safety
 /// `g` is a started goroutine that is switched out, or about to be, until this.

@@ -2,6 +2,9 @@
 //!
 //! What came last goes first: it is the warmest. So of those at the other end nobody has needed as many as there were never fewer of, since
 //! somebody looked.
+//!
+//! **Invariant.** `least` is no more than there are, so what lies at the front and is counted by it was there at the last look, or came as
+//! unneeded.
 
 use std::collections::VecDeque;
 
