@@ -15,6 +15,7 @@
 
 use super::bias::Bias;
 use super::{Ordering, UnsafeCell, hint, pause, thread};
+use crate::park::in_goroutine;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
@@ -57,6 +58,9 @@ const NO_ROOM: usize = 16;
 /// Threads that hand values to each other: the holder's next section waits for one of ours, so pauses would be the longest part
 /// of a hand-off.
 const HAND_OFF: Pauses = pauses(5, 16, 4);
+/// Goroutines that hand values to each other: what the holder does next seldom waits for one of ours alone, and each look takes the line
+/// from him. Four of them that send to four on another worker take a third of the time that they would with looks in a row.
+const GOROUTINE: Pauses = pauses(6, 1, 6);
 /// Tasks: those that meet on one executor thread pass a value without a cache line going anywhere, so who interrupts them
 /// from another one had better come seldom.
 const TASK: Pauses = pauses(3, 1, 128);
@@ -127,6 +131,7 @@ impl Door {
     /// [at once](Self::enter_at_once).
     pub(crate) fn enter_as_thread(&self, capacity: usize) {
         self.enter_slow(match capacity {
+            0..NO_ROOM if in_goroutine() => GOROUTINE,
             0..NO_ROOM => HAND_OFF,
             NO_ROOM..ROOM => THREAD,
             _ => ROOMY,
