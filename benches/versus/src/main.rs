@@ -10,6 +10,7 @@ mod record;
 mod report;
 mod runner;
 mod scenario;
+mod standing;
 mod stats;
 mod work;
 
@@ -46,6 +47,8 @@ enum Command {
     Memory(Options),
     /// Percentiles of how late `after` is received, alone and in a select
     Timers(Options),
+    /// How often of 100 times waiters are overtaken, and what a dropped receive loses
+    Guarantees(Options),
     /// Render the tables and plots of an earlier run
     Report {
         /// TSV of an earlier run; several are put together
@@ -79,7 +82,7 @@ struct Options {
     /// Only these columns, comma-separated
     #[arg(long = "impl", value_name = "LIST", value_delimiter = ',')]
     columns: Vec<String>,
-    /// Interleaved rounds [default: 9; memory: 1]
+    /// Interleaved rounds [default: 9; memory and guarantees: 1]
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
     /// Seconds that a timed run should take
@@ -113,6 +116,7 @@ fn main() -> Result<()> {
         Some(Command::Latency(options)) => measure(Mode::Latency, options),
         Some(Command::Memory(options)) => measure(Mode::Memory, options),
         Some(Command::Timers(options)) => measure(Mode::Timers, options),
+        Some(Command::Guarantees(options)) => measure(Mode::Guarantees, options),
         Some(Command::Cell { column, scenario, target }) => cell(&column, &scenario, target),
         Some(Command::Report { files, base, plots, out }) => {
             let mut run = Run::default();
@@ -168,7 +172,7 @@ fn measure(mode: Mode, options: Options) -> Result<()> {
         scenarios,
         columns,
         rounds: options.rounds.unwrap_or(match mode {
-            Mode::Memory => 1,
+            Mode::Memory | Mode::Guarantees => 1,
             _ if options.quick => 5,
             _ => 9,
         }),
@@ -200,8 +204,7 @@ fn cell(column: &str, id: &str, target: f64) -> Result<()> {
         print(info);
         std::process::exit(101);
     }));
-    let modes = [Mode::Throughput, Mode::Latency, Mode::Memory, Mode::Timers];
-    let scenario = modes.into_iter().flat_map(scenario::all).find(|s| s.id() == id).context("no such scenario")?;
+    let scenario = Mode::ALL.into_iter().flat_map(scenario::all).find(|s| s.id() == id).context("no such scenario")?;
     let column = impls::named(column).context("no such column")?;
     match column.cell(&scenario.work, Duration::from_secs_f64(target)) {
         Some(metrics) => metrics.iter().for_each(|(metric, value)| println!("{metric}\t{value}")),

@@ -2,12 +2,13 @@
 
 use crate::record::{Run, Value};
 use crate::scenario::{Family, group_named};
+use crate::standing::{is_about_guarantees, standing};
 use crate::stats::{Cell, Summary, Table, tables};
 use std::fmt::Write;
 use std::path::PathBuf;
 
 /// The column all this is for.
-const OURS: &str = "gochan";
+pub const OURS: &str = "gochan";
 
 /// What a run prints: medians, and how gochan stands.
 pub fn brief(run: &Run, base: &str) -> String {
@@ -15,7 +16,10 @@ pub fn brief(run: &Run, base: &str) -> String {
     for table in tables(run) {
         text += &heading(&table);
         text += &medians(&table);
-        text += &standing(&table, base);
+        if is_about_guarantees(&table) {
+            continue;
+        }
+        text += &standing(&table, base, &[]);
         text += &growth(&table);
     }
     text
@@ -28,13 +32,17 @@ pub fn full(run: &Run, base: &str, plots: &[(String, PathBuf)]) -> String {
     text += "\nEach cell: **median** <sub>min–max</sub>, less is better, bold is the best of the row. A ratio is the median of the \
              per-round ratios <sub>first–third quartile</sub>; below 1 is faster or smaller. n/a: the library has no \
              such thing. HANG: killed by the watchdog. CRASH: a panic, a wrong sum among the reasons.\n";
-    for table in tables(run) {
-        text += &heading(&table);
-        text += &medians(&table);
-        text += &standing(&table, base);
-        text += &growth(&table);
-        text += &ratios(&table, base);
-        for (_, path) in plots.iter().filter(|(key, _)| *key == key_of(&table)) {
+    let all = tables(run);
+    for table in &all {
+        text += &heading(table);
+        text += &medians(table);
+        if is_about_guarantees(table) {
+            continue;
+        }
+        text += &standing(table, base, &all);
+        text += &growth(table);
+        text += &ratios(table, base);
+        for (_, path) in plots.iter().filter(|(key, _)| *key == key_of(table)) {
             let _ = writeln!(text, "\n![{}, {}]({})", table.group, table.metric, path.display());
         }
     }
@@ -52,7 +60,7 @@ fn heading(table: &Table) -> String {
 }
 
 /// A markdown table; `cell` is asked for every scenario and column.
-fn grid(table: &Table, columns: &[&str], cell: impl Fn(&str, &str) -> String) -> String {
+pub fn grid(table: &Table, columns: &[&str], cell: impl Fn(&str, &str) -> String) -> String {
     let scenarios: Vec<_> = table.scenarios.iter().map(String::as_str).collect();
     rows("scenario", &scenarios, columns, cell)
 }
@@ -66,16 +74,17 @@ fn rows(corner: &str, rows: &[&str], columns: &[&str], cell: impl Fn(&str, &str)
     text
 }
 
-fn names(table: &Table) -> Vec<&str> {
+pub fn names(table: &Table) -> Vec<&str> {
     table.columns.iter().map(String::as_str).collect()
 }
 
 fn medians(table: &Table) -> String {
     grid(table, &names(table), |scenario, column| {
         let Some(cell) = table.cell(scenario, column) else { return "n/a".into() };
-        let best = table.best(scenario, |_| true) == Some(column);
+        let best = !is_about_guarantees(table) && table.best(scenario, |_| true) == Some(column);
         let text = match cell.summary() {
             None => return cell.failure.map_or("n/a".into(), |failure| failure.to_string()),
+            Some(s) if is_about_guarantees(table) => format!("{:.0}", s.median),
             Some(s) if cell.rounds.len() == 1 => bold(&number(s.median), best),
             Some(s) => {
                 let range = format!("<sub>{}–{}</sub>", number(s.min), number(s.max));
@@ -89,27 +98,6 @@ fn medians(table: &Table) -> String {
 /// Rounds that failed beside rounds that did not.
 fn also(cell: &Cell) -> String {
     cell.failure.map_or(String::new(), |failure| format!(" (also {failure})"))
-}
-
-/// How gochan stands to the best peer and to the base.
-fn standing(table: &Table, base: &str) -> String {
-    if !table.columns.iter().any(|column| column == OURS) {
-        return String::new();
-    }
-    let to_base = format!("gochan / {base}");
-    let columns = ["best peer", "gochan / best peer", to_base.as_str(), "gochan / crossbeam"];
-    let columns = if base == "crossbeam" { &columns[..3] } else { &columns };
-    grid(table, columns, |scenario, column| {
-        let ratio = |to: &str| paired(table, scenario, OURS, to).map_or("n/a".into(), |s| ratio(&s));
-        let peer = table.best(scenario, |column| !matches!(column, OURS | "crossbeam_rebuild" | "physical"));
-        match (column, peer) {
-            ("best peer", peer) => peer.unwrap_or("n/a").into(),
-            ("gochan / best peer", Some(peer)) => ratio(peer),
-            ("gochan / best peer", None) => "n/a".into(),
-            ("gochan / crossbeam", _) => ratio("crossbeam"),
-            _ => ratio(base),
-        }
-    })
 }
 
 /// How much dearer an operation is with many than with few; for the group that is about this.
@@ -171,7 +159,7 @@ fn ratios(table: &Table, base: &str) -> String {
     format!("\nRatio to {base}:\n{cells}")
 }
 
-fn paired(table: &Table, scenario: &str, column: &str, base: &str) -> Option<Summary> {
+pub fn paired(table: &Table, scenario: &str, column: &str, base: &str) -> Option<Summary> {
     table.cell(scenario, column)?.ratio_to(table.cell(scenario, base)?)
 }
 
@@ -207,7 +195,7 @@ fn bold(text: &str, best: bool) -> String {
     if best { format!("**{text}**") } else { text.into() }
 }
 
-fn ratio(s: &Summary) -> String {
+pub fn ratio(s: &Summary) -> String {
     let median = number(s.median);
     if s.min == s.max { median } else { format!("{median} <sub>{}–{}</sub>", number(s.q1), number(s.q3)) }
 }

@@ -9,6 +9,11 @@ pub enum Mode {
     Latency,
     Memory,
     Timers,
+    Guarantees,
+}
+
+impl Mode {
+    pub const ALL: [Mode; 5] = [Mode::Throughput, Mode::Latency, Mode::Memory, Mode::Timers, Mode::Guarantees];
 }
 
 /// A table of the report.
@@ -23,7 +28,7 @@ const fn group(name: &'static str, title: &'static str, mode: Mode) -> Group {
     Group { name, title, mode }
 }
 
-pub const GROUPS: [Group; 12] = [
+pub const GROUPS: [Group; 14] = [
     group("threads", "Part 1: threads that block", Mode::Throughput),
     group("tasks-mt", "Part 2: async tasks, tokio with 2 workers (Go: 2 Ps)", Mode::Throughput),
     group("tasks-ct", "Part 2: async tasks, tokio current_thread (Go: 1 P)", Mode::Throughput),
@@ -36,6 +41,8 @@ pub const GROUPS: [Group; 12] = [
     group("memory", "Memory, handles of threads", Mode::Memory),
     group("memory-async", "Memory, handles of async tasks", Mode::Memory),
     group("timers", "How late a timer is received (physical: thread::sleep)", Mode::Timers),
+    group("guarantees", "What does not hold between threads", Mode::Guarantees),
+    group("guarantees-async", "What does not hold between async tasks", Mode::Guarantees),
 ];
 
 pub fn group_named(name: &str) -> Option<&'static Group> {
@@ -290,6 +297,56 @@ impl Holding {
     }
 }
 
+/// What a library may promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guarantee {
+    /// A receive that is dropped loses no value.
+    CancelValue,
+    /// A receive that is dropped passes on what it was told.
+    CancelWakeup,
+    /// Nobody takes the value that a receiver has waited for.
+    ReceiversInTurn,
+    /// Nobody takes the room that a sender has waited for.
+    SendersInTurn,
+    /// A select may send.
+    SelectSends,
+}
+
+impl Guarantee {
+    pub const ALL: [Guarantee; 5] = [
+        Guarantee::CancelValue,
+        Guarantee::CancelWakeup,
+        Guarantee::ReceiversInTurn,
+        Guarantee::SendersInTurn,
+        Guarantee::SelectSends,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Guarantee::CancelValue => "cancel_value",
+            Guarantee::CancelWakeup => "cancel_wakeup",
+            Guarantee::ReceiversInTurn => "receivers_in_turn",
+            Guarantee::SendersInTurn => "senders_in_turn",
+            Guarantee::SelectSends => "select_sends",
+        }
+    }
+
+    /// The guarantee that a scenario puts to the test.
+    pub fn of(scenario: &str) -> Option<Guarantee> {
+        Guarantee::ALL.into_iter().find(|guarantee| scenario.ends_with(guarantee.name()))
+    }
+
+    /// What a library lacks where it does not hold.
+    pub fn what(self) -> &'static str {
+        match self {
+            Guarantee::CancelValue | Guarantee::CancelWakeup => "cancel safety",
+            Guarantee::ReceiversInTurn => "receivers in turn",
+            Guarantee::SendersInTurn => "senders in turn",
+            Guarantee::SelectSends => "select with sends",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub enum Work {
     Threads(Link),
@@ -312,6 +369,11 @@ pub enum Work {
     },
     /// One that is due after that long.
     Timer(Wait, Duration),
+    Guarantee {
+        guarantee: Guarantee,
+        room: Room,
+        tasks: bool,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -338,6 +400,7 @@ pub fn all(mode: Mode) -> Vec<Scenario> {
         Mode::Latency => latency(),
         Mode::Memory => memory(),
         Mode::Timers => timers(),
+        Mode::Guarantees => guarantees(),
     }
 }
 
@@ -473,6 +536,28 @@ fn timers() -> Vec<Scenario> {
     all
 }
 
+fn guarantees() -> Vec<Scenario> {
+    use Guarantee::*;
+    const BOUNDED: [Room; 3] = [Room::Bounded(0), Room::Bounded(1), Room::Bounded(128)];
+    const ANY: [Room; 4] = [Room::Bounded(0), Room::Bounded(1), Room::Bounded(128), Room::Unbounded];
+    let mut all = Vec::new();
+    let mut add = |guarantee: Guarantee, rooms: &[Room], tasks: bool| {
+        let (group, prefix) = if tasks { ("guarantees-async", "async.") } else { ("guarantees", "") };
+        all.extend(rooms.iter().map(|&room| {
+            let name = format!("{prefix}{}_{}", room.name(), guarantee.name());
+            scenario(group, name, Work::Guarantee { guarantee, room, tasks }, true)
+        }));
+    };
+    add(ReceiversInTurn, &ANY, false);
+    add(SendersInTurn, &BOUNDED, false);
+    add(SelectSends, &[Room::Bounded(1)], false);
+    add(CancelValue, &ANY, true);
+    add(CancelWakeup, &ANY, true);
+    add(ReceiversInTurn, &ANY, true);
+    add(SendersInTurn, &BOUNDED, true);
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -480,11 +565,18 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        let modes = [Mode::Throughput, Mode::Latency, Mode::Memory, Mode::Timers];
-        let ids: Vec<_> = modes.into_iter().flat_map(all).map(|s| s.id()).collect();
+        let ids: Vec<_> = Mode::ALL.into_iter().flat_map(all).map(|s| s.id()).collect();
         assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len());
         for name in ["threads/bounded128_mpmc_b256", "threads/bounded_seq", "threads/unbounded_mpmc_t2"] {
             assert!(ids.iter().any(|id| id == name), "{name} is gone");
+        }
+    }
+
+    #[test]
+    fn names_of_guarantees_say_which() {
+        for scenario in guarantees() {
+            let Work::Guarantee { guarantee, .. } = scenario.work else { panic!("not of this group: {scenario:?}") };
+            assert_eq!(Guarantee::of(&scenario.name), Some(guarantee));
         }
     }
 

@@ -45,7 +45,7 @@ pub fn takes(work: &Work) -> bool {
         Work::Latency { room, .. } => room != Room::Unbounded,
         // No distinction of handles in Go: the figures stand in one of the two tables.
         Work::Memory { room, tasks, .. } => room != Room::Unbounded && !tasks,
-        Work::Timer(..) => false,
+        Work::Timer(..) | Work::Guarantee { .. } => false,
     }
 }
 
@@ -93,7 +93,9 @@ pub fn args(scenario: &Scenario, target: Duration) -> Vec<String> {
             ("bytes", bytes(large).into()),
             ("procs", "2".into()),
         ],
-        Work::Limit(_) | Work::Growth(..) | Work::Timer(..) => unreachable!("Go takes no part in these"),
+        Work::Limit(_) | Work::Growth(..) | Work::Timer(..) | Work::Guarantee { .. } => {
+            unreachable!("Go takes no part in these")
+        }
     };
     let pairs = pairs.into_iter().map(|(key, value)| format!("-{key}={value}"));
     pairs.chain([format!("-target={}", target.as_secs_f64())]).collect()

@@ -14,9 +14,10 @@ mod threads;
 mod tokio_mpsc;
 mod tokio_rt;
 
+use crate::kinds::Cap;
 use crate::measure::Metrics;
-use crate::scenario::{Family, Hands, Holding, Job, Link, Pace, Room, Wait, Work};
-use crate::work::{goroutines, growth, latency, limits, memory, tasks, threads as blocking, timers};
+use crate::scenario::{Family, Guarantee, Hands, Holding, Job, Link, Pace, Room, Wait, Work};
+use crate::work::{goroutines, growth, guarantees, latency, limits, memory, tasks, threads as blocking, timers};
 use std::time::Duration;
 
 /// What a cell measured; `None` where the library cannot.
@@ -41,6 +42,9 @@ pub struct Impl {
     memory_tasks: Option<fn(Holding, Room, bool) -> Ran>,
     timers: Option<fn(Wait, Duration, Duration) -> Ran>,
     limits: Option<fn(&str, Duration) -> Ran>,
+    guarantees: Option<fn(Guarantee, Cap) -> Ran>,
+    guarantees_tasks: Option<fn(Guarantee, Cap) -> Ran>,
+    select_sends: Option<fn(Cap) -> Ran>,
 }
 
 impl Impl {
@@ -59,6 +63,9 @@ impl Impl {
             memory_tasks: None,
             timers: None,
             limits: None,
+            guarantees: None,
+            guarantees_tasks: None,
+            select_sends: None,
         }
     }
 
@@ -66,12 +73,14 @@ impl Impl {
         let (threads, latency) = (Some(blocking::cell::<L> as _), Some(latency::threads_cell::<L> as _));
         let column = self.grows(Family::Threads, growth::threads_cell::<L>);
         let column = column.grows(Family::OneCore, growth::one_core_cell::<L>);
-        Impl { threads, latency, memory: Some(memory::threads_cell::<L>), ..column }
+        let guarantees = Some(guarantees::threads_cell::<L> as _);
+        Impl { threads, latency, memory: Some(memory::threads_cell::<L>), guarantees, ..column }
     }
 
     const fn selects<L: crate::kinds::Selects>(self) -> Self {
         let column = self.grows(Family::Arms, growth::arms_cell::<L>);
-        Impl { selects: Some(blocking::select_cell::<L>), ..column }
+        let select_sends = Some(guarantees::select_cell::<L> as _);
+        Impl { selects: Some(blocking::select_cell::<L>), select_sends, ..column }
     }
 
     const fn try_selects<L: crate::kinds::TrySelects>(self) -> Self {
@@ -86,7 +95,8 @@ impl Impl {
         let (tasks, latency_tasks) = (Some(tasks::cell::<L> as _), Some(latency::tasks_cell::<L> as _));
         let column =
             self.grows(Family::Waiters, growth::waiters_cell::<L>).grows(Family::Withdraw, growth::withdraw_cell::<L>);
-        Impl { tasks, latency_tasks, memory_tasks: Some(memory::tasks_cell::<L>), ..column }
+        let guarantees_tasks = Some(guarantees::tasks_cell::<L> as _);
+        Impl { tasks, latency_tasks, memory_tasks: Some(memory::tasks_cell::<L>), guarantees_tasks, ..column }
     }
 
     const fn goroutines<G: crate::kinds::Goroutines>(self) -> Self {
@@ -113,6 +123,8 @@ impl Impl {
             Work::Latency { hands, .. } => self.latency(hands).is_some(),
             Work::Memory { tasks, .. } => (if tasks { self.memory_tasks } else { self.memory }).is_some(),
             Work::Timer(..) => self.timers.is_some(),
+            Work::Guarantee { guarantee: Guarantee::SelectSends, .. } => self.select_sends.is_some(),
+            Work::Guarantee { tasks, .. } => (if tasks { self.guarantees_tasks } else { self.guarantees }).is_some(),
         }
     }
 
@@ -137,6 +149,9 @@ impl Impl {
             Work::Memory { holding, room, large, tasks: false } => self.memory?(holding, room, large),
             Work::Memory { holding, room, large, tasks: true } => self.memory_tasks?(holding, room, large),
             Work::Timer(wait, time) => self.timers?(wait, time, target),
+            Work::Guarantee { guarantee: Guarantee::SelectSends, room, .. } => self.select_sends?(room.cap(1)),
+            Work::Guarantee { guarantee, room, tasks: false } => self.guarantees?(guarantee, room.cap(1)),
+            Work::Guarantee { guarantee, room, tasks: true } => self.guarantees_tasks?(guarantee, room.cap(1)),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod goroutines;
 pub mod growth;
+pub mod guarantees;
 pub mod latency;
 pub mod limits;
 pub mod memory;

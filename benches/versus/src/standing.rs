@@ -1,0 +1,158 @@
+//! How gochan stands: to the best peer and to a base, cell by cell and in the mean, and what those that are ahead lack.
+
+use crate::report::{OURS, grid, names, number, paired, ratio};
+use crate::scenario::{Family, Guarantee};
+use crate::stats::{Cell, Table};
+use std::fmt::Write;
+
+/// Of the best peer, where it is ahead.
+const LACKS: &str = "which lacks";
+
+/// Columns that are no peers.
+const NO_PEERS: [&str; 4] = [OURS, "gochan_spawn", "crossbeam_rebuild", "physical"];
+
+pub fn is_about_guarantees(table: &Table) -> bool {
+    table.group.starts_with("guarantees")
+}
+
+/// A table, and what there is about guarantees.
+pub fn standing(table: &Table, base: &str, all: &[Table]) -> String {
+    if !table.columns.iter().any(|column| column == OURS) {
+        return String::new();
+    }
+    let guarantees: Vec<_> = all.iter().filter(|table| is_about_guarantees(table)).collect();
+    let is_time = matches!(table.metric.as_str(), "ns/op" | "s");
+    let to_base = format!("gochan / {base}");
+    let mut columns = vec!["best peer", "gochan / best peer", to_base.as_str(), "gochan / crossbeam"];
+    columns.truncate(if base == "crossbeam" { 3 } else { 4 });
+    if is_time && !guarantees.is_empty() {
+        columns.insert(2, LACKS);
+    }
+    let mut text = grid(table, &columns, |scenario, column| {
+        let to = |peer: &str| paired(table, scenario, OURS, peer).map_or("n/a".into(), |s| ratio(&s));
+        match (column, best(table, scenario, |_| true)) {
+            ("best peer", peer) => peer.unwrap_or("n/a").into(),
+            ("gochan / best peer", Some(peer)) => to(peer),
+            ("gochan / best peer", None) => "n/a".into(),
+            (LACKS, Some(peer)) if paired(table, scenario, OURS, peer).is_some_and(|s| s.median > 1.0) => {
+                let lacking = lacking(&guarantees, &table.group, scenario, peer);
+                lacking.iter().map(|guarantee| guarantee.what()).collect::<Vec<_>>().join(", ")
+            }
+            (LACKS, _) => String::new(),
+            ("gochan / crossbeam", _) => to("crossbeam"),
+            _ => to(base),
+        }
+    });
+    if is_time && table.group != "growth" {
+        text += &means(table, &guarantees);
+    }
+    text
+}
+
+fn best<'a>(table: &'a Table, scenario: &str, among: impl Fn(&str) -> bool) -> Option<&'a str> {
+    table.best(scenario, |column| !NO_PEERS.contains(&column) && among(column))
+}
+
+/// How many cells are at or below the best peer, and the mean: of all, and of those that keep a guarantee.
+fn means(table: &Table, guarantees: &[&Table]) -> String {
+    let line = |who: &str, among: &dyn Fn(&str, &str) -> bool| {
+        let ratios = table.scenarios.iter().filter_map(|scenario| {
+            let peer = best(table, scenario, |column| among(scenario, column))?;
+            Some(paired(table, scenario, OURS, peer)?.median)
+        });
+        let ratios: Vec<f64> = ratios.collect();
+        if ratios.is_empty() {
+            return format!("| {who} | 0 | n/a | n/a |\n");
+        }
+        let mean = (ratios.iter().map(|x| x.ln()).sum::<f64>() / ratios.len() as f64).exp();
+        let won = ratios.iter().filter(|&&x| x <= 1.0).count();
+        format!("| {who} | {} | {won} | {} |\n", ratios.len(), number(mean))
+    };
+    let mut text = String::from("\n| to the best of | cells | at or below 1 | geometric mean |\n|---|---|---|---|\n");
+    text += &line("all peers", &|_, _| true);
+    let lacks = |guarantee: Guarantee, scenario: &str, column: &str| {
+        lacking(guarantees, &table.group, scenario, column).iter().any(|one| one.what() == guarantee.what())
+    };
+    let mut said = Vec::new();
+    for guarantee in Guarantee::ALL {
+        let is_told_of = |scenario: &String| {
+            names(table).iter().any(|name| !NO_PEERS.contains(name) && lacks(guarantee, scenario, name))
+        };
+        if !said.contains(&guarantee.what()) && table.scenarios.iter().any(is_told_of) {
+            said.push(guarantee.what());
+            let who = format!("those with {}", guarantee.what());
+            let _ = write!(text, "{}", line(&who, &|scenario, column| !lacks(guarantee, scenario, column)));
+        }
+    }
+    text
+}
+
+/// What a column does not promise that gochan does, as far as it matters in a scenario.
+fn lacking(guarantees: &[&Table], group: &str, scenario: &str, column: &str) -> Vec<Guarantee> {
+    let family = Family::parse(scenario).and_then(|(family, _)| Family::named(family));
+    let (group, column) = match (group, family) {
+        ("threads" | "latency", _)
+        | ("growth", Some(Family::Arms | Family::TryArms | Family::Threads | Family::OneCore)) => {
+            ("guarantees", column)
+        }
+        // Of a pair it is the channel; goroutines stand where tasks do.
+        _ => ("guarantees-async", column.rsplit('+').next().expect("one at least")),
+    };
+    let is_tested = guarantees.iter().any(|table| table.columns.iter().any(|tested| tested == column));
+    let is_lacking = |guarantee: Guarantee| {
+        let mut tested = guarantees.iter().flat_map(|table| table.scenarios.iter().map(move |s| (table, s)));
+        tested.any(|(table, scenario)| {
+            let found = || table.cell(scenario, column).and_then(Cell::median);
+            Guarantee::of(scenario) == Some(guarantee)
+                && match guarantee {
+                    // A select is a thread's in all of them but ours. Who was not tested is not told about.
+                    Guarantee::SelectSends => found().is_none() && is_tested,
+                    _ => table.group == group && found().is_some_and(|times| times > 0.0),
+                }
+        })
+    };
+    let mut all: Vec<Guarantee> = Vec::new();
+    for guarantee in Guarantee::ALL.into_iter().filter(|&guarantee| is_lacking(guarantee)) {
+        if !all.iter().any(|known| known.what() == guarantee.what()) {
+            all.push(guarantee);
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Record, Run, Value};
+    use crate::stats::tables;
+
+    #[test]
+    fn who_is_ahead_is_told_what_it_lacks() {
+        let record = |group: &str, scenario: &str, column: &str, metric: &str, value: f64| Record {
+            group: group.into(),
+            scenario: scenario.into(),
+            column: column.into(),
+            round: 1,
+            metric: metric.into(),
+            value: Value::Number(value),
+        };
+        let tasks = |column: &str, ns: f64| record("tasks-ct", "ct.bounded1_spsc", column, "ns/op", ns);
+        let lost = |column: &str, times: f64| {
+            record("guarantees-async", "async.bounded1_cancel_value", column, "broken of 100", times)
+        };
+        let records = vec![
+            tasks("gochan", 20.0),
+            tasks("kanal", 10.0),
+            tasks("tokio", 40.0),
+            lost("gochan", 0.0),
+            lost("kanal", 100.0),
+            lost("tokio", 0.0),
+        ];
+        let all = tables(&Run { about: vec![], records });
+        let text = standing(&all[0], "tokio", &all);
+        let has = |line: &str| assert!(text.lines().any(|one| one == line), "{line} in {text}");
+        has("| ct.bounded1_spsc | kanal | 2.00 | cancel safety | 0.50 | n/a |");
+        has("| all peers | 1 | 0 | 2.00 |");
+        has("| those with cancel safety | 1 | 1 | 0.50 |");
+    }
+}
