@@ -22,29 +22,52 @@ use std::time::Instant;
 #[derive(Debug)]
 pub(crate) struct Goroutine {
     g: NonNull<()>,
-    ready: unsafe fn(NonNull<()>),
+    home: &'static Home,
 }
 
-// SAFETY: a scheduler's `ready` may be called from any thread.
+/// Where goroutines live, as whoever readies one of them from elsewhere needs to know it: without a look at the goroutine itself, whose
+/// memory is in use there.
+#[derive(Debug)]
+pub(crate) struct Home {
+    ready: unsafe fn(NonNull<()>, NonNull<()>),
+    name: NonNull<()>,
+}
+
+// SAFETY: a scheduler's `ready` may be called from any thread, with what it is called by its scheduler.
+unsafe impl Sync for Home {}
+// SAFETY: as above.
 unsafe impl Send for Goroutine {}
 // SAFETY: a shared reference gives access to nothing.
 unsafe impl Sync for Goroutine {}
 
+impl Home {
+    /// # Safety
+    /// `ready(g, name)` may be called from any thread for a goroutine `g` that lives there, once per wake-up that is owed to it.
+    pub(crate) const unsafe fn new(ready: unsafe fn(NonNull<()>, NonNull<()>), name: NonNull<()>) -> Self {
+        Self { ready, name }
+    }
+
+    /// Of those who never park.
+    pub(crate) const fn nowhere() -> Self {
+        Self { ready: |_, _| unreachable!("nobody lives there"), name: NonNull::dangling() }
+    }
+}
+
 impl Goroutine {
     /// # Safety
-    /// `ready(g)` may be called once, from any thread, at any time after this.
+    /// One that lives there, and is owed one more wake-up, which it will take before it ends.
     #[cfg(test)]
-    pub(crate) unsafe fn new(g: NonNull<()>, ready: unsafe fn(NonNull<()>)) -> Self {
-        Self { g, ready }
+    pub(crate) unsafe fn new(g: NonNull<()>, home: &'static Home) -> Self {
+        Self { g, home }
     }
 
     /// The same goroutine's name, for another wake-up.
     ///
     /// # Safety
-    /// `ready(g)` may be called once more.
+    /// It is owed one more.
     #[cfg(feature = "rt")]
     pub(crate) unsafe fn again(&self) -> Self {
-        Self { g: self.g, ready: self.ready }
+        Self { g: self.g, home: self.home }
     }
 
     /// What it is called by its scheduler.
@@ -54,13 +77,14 @@ impl Goroutine {
 
     /// The goroutine that runs on this thread, which `scheduler` schedules, as it is about to wait for this `reason`.
     #[inline]
-    pub(crate) fn running(scheduler: &Scheduler, reason: Reason) -> Self {
+    pub(crate) fn running(scheduler: &'static Scheduler, reason: Reason) -> Self {
         #[cfg(not(feature = "rt"))]
         unreachable!("there are none: {scheduler:?} {reason}");
         #[cfg(feature = "rt")]
         {
-            let ready = if reason == Reason::ChanSend { scheduler.ready_sender } else { scheduler.ready };
-            Self { g: RUNNING.with(|running| running.g.get()), ready }
+            let [home, of_senders] = &scheduler.homes;
+            let home = if reason == Reason::ChanSend { of_senders } else { home };
+            Self { g: RUNNING.with(|running| running.g.get()), home }
         }
     }
 
@@ -68,7 +92,7 @@ impl Goroutine {
     #[inline]
     pub(crate) fn make_ready(self) {
         // SAFETY: it is of a wait, which is ended once, or of `again`; and `self` is consumed.
-        unsafe { (self.ready)(self.g) }
+        unsafe { (self.home.ready)(self.g, self.home.name) }
     }
 }
 
@@ -97,10 +121,8 @@ pub(crate) enum Spare {
 pub(crate) struct Scheduler {
     /// A future is being polled: nothing may park.
     pub(crate) polling: bool,
-    /// goready, of one of its goroutines: once per wake-up that is owed, from any thread.
-    pub(crate) ready: unsafe fn(NonNull<()>),
-    /// The same, of one that waits to get rid of a value: it takes nobody's place.
-    pub(crate) ready_sender: unsafe fn(NonNull<()>),
+    /// Where its goroutines are readied; the second, those that wait to get rid of a value: they take nobody's place.
+    pub(crate) homes: [Home; 2],
     /// Its wake-ups that have arrived in other waits than those that they are of.
     pub(crate) spare: fn(Spare) -> bool,
     /// Switches it out until it is readied, or until the deadline. If it says for what it waits, it may also be cancelled, and

@@ -23,6 +23,8 @@ mod who;
 
 pub(crate) use alarm::Alarm;
 pub(crate) use goroutine::Goroutine;
+#[cfg(any(feature = "rt", test))]
+pub(crate) use goroutine::Home;
 #[cfg(feature = "rt")]
 pub(crate) use goroutine::{Resumed, Scheduler, Spare, look_at_clock, scheduler, set_goroutine, set_scheduler};
 pub(crate) use goroutine::{in_goroutine, spend, spend_at_once};

@@ -4,7 +4,7 @@
 //! cell with three states; only who finds it PARKED readies the goroutine, and does so once.
 
 use super::current::running;
-use crate::park::{Goroutine, Reason, Resumed, Scheduler, Spare, Wait, scheduler, set_scheduler};
+use crate::park::{Goroutine, Home, Reason, Resumed, Scheduler, Spare, Wait, scheduler, set_scheduler};
 use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::pin::{Pin, pin};
@@ -177,8 +177,7 @@ pub(super) struct Polling(Option<&'static Scheduler>);
 
 static REFUSE: Scheduler = Scheduler {
     polling: true,
-    ready: |_| unreachable!("refused"),
-    ready_sender: |_| unreachable!("refused"),
+    homes: [const { Home::nowhere() }; 2],
     spare: |_| unreachable!("refused"),
     switch_out: |_, _| unreachable!("refused"),
     is_cancelled: || false,

@@ -4,8 +4,9 @@
 use super::cancel;
 use super::census;
 use super::g::{G, Identity};
+use super::mail::Remote;
 use super::worker::Worker;
-use crate::park::{self, Resumed, Scheduler, Spare, Wait};
+use crate::park::{self, Home, Resumed, Scheduler, Spare, Wait};
 use std::cell::Cell;
 use std::num::NonZeroU64;
 use std::ptr::{self, NonNull};
@@ -71,17 +72,21 @@ impl Drop for Current {
     }
 }
 
-pub(super) static SCHEDULER: Scheduler = Scheduler {
-    polling: false,
-    ready: ready::<false>,
-    ready_sender: ready::<true>,
-    spare,
-    switch_out,
-    is_cancelled: cancel::is_cancelled,
-    unwind: cancel::unwind,
-    inspect: census::show_stack,
-    take_turns,
-};
+/// What a worker is to its goroutines.
+pub(super) fn scheduler_of(remote: &'static Remote) -> Scheduler {
+    let name = NonNull::from(remote).cast();
+    Scheduler {
+        polling: false,
+        // SAFETY: so it is called for those who live there; a remote may be used from any thread, for ever.
+        homes: unsafe { [Home::new(ready::<false>, name), Home::new(ready::<true>, name)] },
+        spare,
+        switch_out,
+        is_cancelled: cancel::is_cancelled,
+        unwind: cancel::unwind,
+        inspect: census::show_stack,
+        take_turns,
+    }
+}
 
 /// The running goroutine and its worker. Called by it only.
 pub(super) fn running<'a>() -> (&'a Worker, &'a G) {
@@ -105,14 +110,14 @@ fn spare(what: Spare) -> bool {
 /// goready: the goroutine can run again. A `SENDER` waited to get rid of a value: see [`Worker::ready_here`].
 ///
 /// # Safety
-/// `g` is a started goroutine that is switched out, or about to be, until this.
-unsafe fn ready<const SENDER: bool>(g: NonNull<()>) {
+/// `g` is a started goroutine that is switched out, or about to be, until this; `home` is where it lives.
+unsafe fn ready<const SENDER: bool>(g: NonNull<()>, home: NonNull<()>) {
     let g: *const G = g.cast().as_ptr();
-    // SAFETY: the record lives until the goroutine has consumed this.
-    let home = unsafe { (*g).home() }.expect("it has started");
+    // SAFETY: what a worker is called by, see `scheduler_of`; and a remote is never freed.
+    let home: &'static Remote = unsafe { home.cast().as_ref() };
     match current_worker() {
         Some(worker) if ptr::eq(worker.remote, home) => {
-            // SAFETY: as above.
+            // SAFETY: the record lives until the goroutine has consumed this.
             if unsafe { (*g).is_cold(home.turn()) } {
                 // SAFETY: as above.
                 unsafe { ready_cold::<SENDER>(worker, g) }

@@ -6,7 +6,6 @@
 //!
 //! Invariant: `current` is who runs; its record is among the residents, at its `place`, until it is buried here.
 
-use super::current;
 use super::g::{Body, Fresh, G};
 use super::mail::count;
 use super::prefetch::prefetch_record;
@@ -61,7 +60,7 @@ impl Worker {
         // SAFETY: it lives here, and its record with it.
         let g = unsafe { &*g };
         let identity = self.identity.get();
-        let outer = set_scheduler(Some(&current::SCHEDULER));
+        let outer = set_scheduler(Some(self.scheduler));
         self.become_current(g);
         // SAFETY: it is ours, and we are on the worker's own stack.
         unsafe { g.own.context.switch_in(&self.outside) };

@@ -12,6 +12,7 @@ use super::scope::ScopeState;
 use super::worker::Work;
 use crate::debug::Kind;
 use crate::park::Who;
+use crate::primitive::will_write;
 use crossbeam_deque::Injector;
 use parking::Unparker;
 use std::num::NonZeroU64;
@@ -129,6 +130,10 @@ impl Remote {
     /// # Safety
     /// `g` lives here, and is in nobody's hands until the worker has it again.
     pub(super) unsafe fn post_ready(&self, g: *const G) {
+        // Both lines are the worker's, and come at the same time so.
+        // SAFETY: a place in a record that is alive.
+        will_write(unsafe { &raw const (*g).readied_before });
+        will_write(&raw const self.readied);
         let mut last = self.readied.load(Ordering::Relaxed);
         loop {
             // SAFETY: the caller's contract.

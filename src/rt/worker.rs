@@ -33,7 +33,7 @@ use super::runtime::{Shared, until_known};
 use super::stack::{Stack, StackError, Stacks};
 use super::switch::{Outside, forget_registers};
 use super::task;
-use crate::park::{Resumed, look_at_clock};
+use crate::park::{Resumed, Scheduler, look_at_clock};
 use crate::primitive::pause;
 use parking::Parker;
 use smallvec::SmallVec;
@@ -112,6 +112,7 @@ pub(super) struct Parts {
     fresh: Queue,
     parker: Parker,
     pub(super) remote: &'static Remote,
+    scheduler: &'static Scheduler,
 }
 
 /// Those of workers that have ended: whoever has a remote's name may use it later than that. Of workers that were not alone in
@@ -125,7 +126,8 @@ impl Parts {
         spare.unwrap_or_else(|| {
             let (fresh, parker) = (Queue::new(alone), Parker::new());
             let remote = Remote::create(parker.unparker(), fresh.stealers());
-            Self { fresh, parker, remote }
+            // As long-lived: whoever readies a goroutine goes by it.
+            Self { fresh, parker, remote, scheduler: Box::leak(Box::new(current::scheduler_of(remote))) }
         })
     }
 
@@ -140,6 +142,8 @@ impl Parts {
 pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) remote: &'static Remote,
+    /// What it is to its goroutines.
+    pub(super) scheduler: &'static Scheduler,
     pub(super) fresh: Queue,
     pub(super) runnext: Cell<*const G>,
     pub(super) ready: Ready,
@@ -195,10 +199,11 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(shared: Arc<Shared>, Parts { fresh, parker, remote }: Parts) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, Parts { fresh, parker, remote, scheduler }: Parts) -> Self {
         Self {
             shared,
             remote,
+            scheduler,
             fresh,
             runnext: Cell::new(ptr::null()),
             ready: Ready::new(),
@@ -235,8 +240,8 @@ impl Worker {
     /// The thread's main: schedule, until the runtime shuts down and no goroutine lives here any more.
     pub(super) fn run_thread(self) {
         self.schedule();
-        let Self { fresh, parker, remote, .. } = self;
-        Parts { fresh, parker, remote }.give_back();
+        let Self { fresh, parker, remote, scheduler, .. } = self;
+        Parts { fresh, parker, remote, scheduler }.give_back();
     }
 
     fn schedule(&self) {

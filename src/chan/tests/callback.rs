@@ -6,7 +6,7 @@ use super::super::ring::Block;
 use super::super::section::{Batch, Ended, RecvNow, SendNow};
 use super::super::waitq::{List, Sudog};
 use super::Kind;
-use crate::park::{Done, Goroutine, Outcome, Ready, Reason, Wait, Waiter};
+use crate::park::{Done, Goroutine, Home, Outcome, Ready, Reason, Wait, Waiter};
 use crate::primitive::{Arc, Lock, thread};
 use std::mem::MaybeUninit;
 use std::ops::Deref;
@@ -35,7 +35,7 @@ impl Bell {
     }
 
     fn waiter(pull: NonNull<()>) -> Waiter {
-        unsafe fn ring(pull: NonNull<()>) {
+        unsafe fn ring(pull: NonNull<()>, _: NonNull<()>) {
             // SAFETY: this is called once, and who would take the pull back waits for it if the wait has ended.
             let bell = unsafe { Bell::take_back(pull) };
             let (rung, sleeper) = std::mem::replace(&mut *bell.0.lock(), (true, None));
@@ -45,7 +45,9 @@ impl Bell {
             }
         }
         // SAFETY: as above; bells may be rung from any thread.
-        Waiter::Goroutine(unsafe { Goroutine::new(pull, ring) })
+        static TOWER: Home = unsafe { Home::new(ring, NonNull::dangling()) };
+        // SAFETY: it is owed one ring.
+        Waiter::Goroutine(unsafe { Goroutine::new(pull, &TOWER) })
     }
 
     pub(crate) fn has_rung(&self) -> bool {
