@@ -161,7 +161,7 @@ impl Goroutine {
         let spec = Spec { identity, stack_size, stack, scope: None };
         Self::record(spec, f, |record| match (here, self.near, self.runtime) {
             (Some(worker), Some(near), _) => {
-                count(&worker.remote.spawned);
+                count(&worker.remote.doings.spawned);
                 worker.push_near(near, Fresh::new(record));
             }
             (None, _, Some(runtime)) => runtime.inject(Work::Fresh(Fresh::new(record))),

@@ -191,7 +191,7 @@ impl Worker {
         let place = ended.place.load(Ordering::Relaxed);
         body.g().place.store(place, Ordering::Relaxed);
         let ended = std::mem::replace(&mut self.residents.borrow_mut()[place], body);
-        count(&self.remote.ended);
+        count(&self.remote.doings.ended);
         drop(ended);
         self.hops.set(hops - 1);
         self.remote.next_turn();
@@ -212,7 +212,7 @@ impl Worker {
             self.remote.set_residents(residents.len());
             body
         };
-        count(&self.remote.ended);
+        count(&self.remote.doings.ended);
         drop(body);
         self.stacks.borrow_mut().put(stack);
     }

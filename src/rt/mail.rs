@@ -44,24 +44,37 @@ const DORMANT: u64 = 2;
 const SLEEP: u64 = 0b11;
 
 pub(super) struct Remote {
-    /// Its goroutines that were readied elsewhere since it last looked: the last of them, which knows the one before. Who
-    /// puts the first one there wakes the worker.
-    readied: AtomicPtr<G>,
-    inbox: Mutex<Vec<Mail>>,
-    has_mail: AtomicBool,
+    arrivals: Arrivals,
     /// How often it has gone to sleep, and below that in two bits whether it sleeps.
     sleep: AtomicU64,
     unparker: Unparker,
     /// The worker's fresh work, and what was sent to it.
     pub(super) stealers: Stealers,
     pub(super) mailbox: Injector<Work>,
-    /// Started goroutines that have not ended. Written by the worker, as is all of what follows.
-    residents: AtomicUsize,
+    pub(super) doings: Doings,
+}
+
+/// What has come for it, and others write. Away from what the worker writes at every turn: with two neighbouring lines for each, of which
+/// processors fetch both.
+#[repr(align(128))]
+struct Arrivals {
+    /// Its goroutines that were readied elsewhere since it last looked: the last of them, which knows the one before. Who
+    /// puts the first one there wakes the worker.
+    readied: AtomicPtr<G>,
+    has_mail: AtomicBool,
+    inbox: Mutex<Vec<Mail>>,
+}
+
+/// What it does, written by the worker.
+#[repr(align(128))]
+pub(super) struct Doings {
     /// How often it has looked for something to run.
     turns: AtomicU32,
     /// The number of the goroutine or task that ran last, 0 since there was nothing more to run; and where it was started.
     running: AtomicU64,
     running_spawned_at: AtomicPtr<Location<'static>>,
+    /// Started goroutines that have not ended.
+    residents: AtomicUsize,
     /// Goroutines that were started by this worker's, and that have ended on it.
     pub(super) spawned: AtomicU64,
     pub(super) ended: AtomicU64,
@@ -80,21 +93,25 @@ impl Remote {
     /// One that lives for ever.
     pub(super) fn create(unparker: Unparker, stealers: Stealers) -> &'static Self {
         let remote = Box::leak(Box::new(Self {
-            readied: AtomicPtr::new(ptr::null_mut()),
-            inbox: Mutex::new(Vec::new()),
-            has_mail: AtomicBool::new(false),
+            arrivals: Arrivals {
+                readied: AtomicPtr::new(ptr::null_mut()),
+                has_mail: AtomicBool::new(false),
+                inbox: Mutex::new(Vec::new()),
+            },
             sleep: AtomicU64::new(AWAKE),
             unparker,
             stealers,
             mailbox: Injector::new(),
-            residents: AtomicUsize::new(0),
-            turns: AtomicU32::new(0),
-            running: AtomicU64::new(0),
-            running_spawned_at: AtomicPtr::new(ptr::null_mut()),
-            spawned: AtomicU64::new(0),
-            ended: AtomicU64::new(0),
-            is_stuck: AtomicBool::new(false),
-            is_lost: AtomicBool::new(false),
+            doings: Doings {
+                turns: AtomicU32::new(0),
+                running: AtomicU64::new(0),
+                running_spawned_at: AtomicPtr::new(ptr::null_mut()),
+                residents: AtomicUsize::new(0),
+                spawned: AtomicU64::new(0),
+                ended: AtomicU64::new(0),
+                is_stuck: AtomicBool::new(false),
+                is_lost: AtomicBool::new(false),
+            },
         }));
         ALL.lock().unwrap_or_else(PoisonError::into_inner).push(remote);
         remote
@@ -109,18 +126,18 @@ impl Remote {
     pub(super) fn reset(&self) {
         self.read(&mut Vec::new());
         self.set_residents(0);
-        self.running.store(0, Ordering::Relaxed);
-        self.spawned.store(0, Ordering::Relaxed);
-        self.ended.store(0, Ordering::Relaxed);
-        self.is_stuck.store(false, Ordering::Relaxed);
-        self.is_lost.store(false, Ordering::Relaxed);
+        self.doings.running.store(0, Ordering::Relaxed);
+        self.doings.spawned.store(0, Ordering::Relaxed);
+        self.doings.ended.store(0, Ordering::Relaxed);
+        self.doings.is_stuck.store(false, Ordering::Relaxed);
+        self.doings.is_lost.store(false, Ordering::Relaxed);
         self.wake_up();
     }
 
     /// From any thread. Wakes the worker if it sleeps.
     pub(super) fn post(&self, mail: Mail) {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).push(mail);
-        self.has_mail.store(true, Ordering::Release);
+        self.arrivals.inbox.lock().unwrap_or_else(PoisonError::into_inner).push(mail);
+        self.arrivals.has_mail.store(true, Ordering::Release);
         fence(Ordering::SeqCst);
         self.wake();
     }
@@ -133,13 +150,14 @@ impl Remote {
         // Both lines are the worker's, and come at the same time so.
         // SAFETY: a place in a record that is alive.
         will_write(unsafe { &raw const (*g).readied_before });
-        will_write(&raw const self.readied);
-        let mut last = self.readied.load(Ordering::Relaxed);
+        will_write(&raw const self.arrivals.readied);
+        let mut last = self.arrivals.readied.load(Ordering::Relaxed);
         loop {
             // SAFETY: the caller's contract.
             unsafe { (*g).readied_before.set(last) };
             // Release: what was done before it was readied, and which one it follows.
-            match self.readied.compare_exchange_weak(last, g.cast_mut(), Ordering::Release, Ordering::Relaxed) {
+            match self.arrivals.readied.compare_exchange_weak(last, g.cast_mut(), Ordering::Release, Ordering::Relaxed)
+            {
                 Ok(_) => break,
                 Err(now) => last = now,
             }
@@ -153,28 +171,28 @@ impl Remote {
     /// The worker's: those that were readied, the last first. Each knows the one before.
     #[inline]
     pub(super) fn take_readied(&self) -> *const G {
-        if self.readied.load(Ordering::Relaxed).is_null() {
+        if self.arrivals.readied.load(Ordering::Relaxed).is_null() {
             return ptr::null();
         }
-        self.readied.swap(ptr::null_mut(), Ordering::Acquire)
+        self.arrivals.readied.swap(ptr::null_mut(), Ordering::Acquire)
     }
 
     /// Has anything come for it?
     #[inline]
     pub(super) fn has_mail(&self) -> bool {
-        !self.readied.load(Ordering::Relaxed).is_null() | self.has_mail.load(Ordering::Relaxed)
+        !self.arrivals.readied.load(Ordering::Relaxed).is_null() | self.arrivals.has_mail.load(Ordering::Relaxed)
     }
 
     /// The worker's: has anybody written to it?
     pub(super) fn has_orders(&self) -> bool {
-        self.has_mail.load(Ordering::Relaxed)
+        self.arrivals.has_mail.load(Ordering::Relaxed)
     }
 
     /// The worker's: everything that has come, into an empty list, which leaves its room to the inbox.
     pub(super) fn read(&self, mail: &mut Vec<Mail>) {
-        self.has_mail.store(false, Ordering::Relaxed);
+        self.arrivals.has_mail.store(false, Ordering::Relaxed);
         // The lock orders what was posted before the flag behind this.
-        std::mem::swap(mail, &mut *self.inbox.lock().unwrap_or_else(PoisonError::into_inner));
+        std::mem::swap(mail, &mut *self.arrivals.inbox.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// The worker's: it is about to sleep, and looks for work once more.
@@ -216,21 +234,21 @@ impl Remote {
     }
 
     pub(super) fn residents(&self) -> usize {
-        self.residents.load(Ordering::Relaxed)
+        self.doings.residents.load(Ordering::Relaxed)
     }
 
     pub(super) fn set_residents(&self, residents: usize) {
-        self.residents.store(residents, Ordering::Relaxed);
+        self.doings.residents.store(residents, Ordering::Relaxed);
     }
 
     /// The worker's: another turn, so it is not stuck. Which one it is.
     #[inline]
     pub(super) fn next_turn(&self) -> u32 {
         let turn = self.turn().wrapping_add(1);
-        self.turns.store(turn, Ordering::Relaxed);
-        if self.is_stuck.load(Ordering::Relaxed) {
-            self.is_stuck.store(false, Ordering::Relaxed);
-            self.is_lost.store(false, Ordering::Relaxed);
+        self.doings.turns.store(turn, Ordering::Relaxed);
+        if self.doings.is_stuck.load(Ordering::Relaxed) {
+            self.doings.is_stuck.store(false, Ordering::Relaxed);
+            self.doings.is_lost.store(false, Ordering::Relaxed);
         }
         turn
     }
@@ -248,26 +266,26 @@ impl Remote {
 
     #[inline]
     fn set_running_word(&self, who: Who, identity: &Identity) {
-        self.running.store(who.word(), Ordering::Relaxed);
-        self.running_spawned_at.store(ptr::from_ref(identity.spawned_at()).cast_mut(), Ordering::Relaxed);
+        self.doings.running.store(who.word(), Ordering::Relaxed);
+        self.doings.running_spawned_at.store(ptr::from_ref(identity.spawned_at()).cast_mut(), Ordering::Relaxed);
     }
 
     /// The worker's: it has nothing to run, and looks for something.
     pub(super) fn set_idle(&self) {
-        self.running.store(0, Ordering::Relaxed);
+        self.doings.running.store(0, Ordering::Relaxed);
     }
 
     /// Where the number of who runs is.
     pub(super) fn running_word(&'static self) -> &'static AtomicU64 {
-        &self.running
+        &self.doings.running
     }
 
     /// Which goroutine or task the worker runs, and where that was started, if it has made no turn since it had made `turn`,
     /// and is awake.
     pub(super) fn runs_since(&self, turn: u32) -> Option<((Kind, u64), &'static Location<'static>)> {
-        let who = Who::of_word(self.running.load(Ordering::Relaxed)).known()?;
+        let who = Who::of_word(self.doings.running.load(Ordering::Relaxed)).known()?;
         // SAFETY: null, or the address of a location, which is for ever.
-        let spawned_at = unsafe { self.running_spawned_at.load(Ordering::Relaxed).as_ref() };
+        let spawned_at = unsafe { self.doings.running_spawned_at.load(Ordering::Relaxed).as_ref() };
         let is_it = !self.is_asleep() && self.turn() == turn;
         spawned_at.filter(|_| is_it).map(|at| (who, at))
     }
@@ -275,9 +293,9 @@ impl Remote {
     /// What others may know. It had made `turn` turns when it was asked.
     pub(super) fn look(&self, runtime: usize, index: usize, turn: u32) -> crate::debug::Worker {
         let runs = self.runs_since(turn);
-        let orders = self.inbox.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let orders = self.arrivals.inbox.lock().unwrap_or_else(PoisonError::into_inner).len();
         // Only the worker may go through these.
-        let are_any_readied = !self.readied.load(Ordering::Relaxed).is_null();
+        let are_any_readied = !self.arrivals.readied.load(Ordering::Relaxed).is_null();
         crate::debug::Worker {
             runtime,
             index,
@@ -291,19 +309,19 @@ impl Remote {
     }
 
     pub(super) fn is_lost(&self) -> bool {
-        self.is_lost.load(Ordering::Relaxed)
+        self.doings.is_lost.load(Ordering::Relaxed)
     }
 
     pub(super) fn turn(&self) -> u32 {
-        self.turns.load(Ordering::Relaxed)
+        self.doings.turns.load(Ordering::Relaxed)
     }
 
     /// The monitor's: it has made no turn for long, or is even lost. Has it anything that others could do?
     pub(super) fn is_stuck_beside_work(&self, is_lost: bool) -> bool {
         let has_work = !(self.stealers.is_empty() && self.mailbox.is_empty());
         if has_work {
-            self.is_lost.store(is_lost, Ordering::Relaxed);
-            self.is_stuck.store(true, Ordering::Relaxed);
+            self.doings.is_lost.store(is_lost, Ordering::Relaxed);
+            self.doings.is_stuck.store(true, Ordering::Relaxed);
         }
         has_work
     }
@@ -316,7 +334,7 @@ impl Remote {
     /// Has it work that another may take? The one thing that it will do next, it will do, and what was sent to it was sent
     /// so that it lives there: only if it is stuck is that anybody's.
     pub(super) fn has_to_spare(&self) -> bool {
-        self.stealers.len() > usize::from(!self.is_stuck.load(Ordering::Relaxed))
+        self.stealers.len() > usize::from(!self.doings.is_stuck.load(Ordering::Relaxed))
             || self.is_lost() && !self.mailbox.is_empty()
     }
 }

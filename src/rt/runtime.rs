@@ -278,9 +278,9 @@ impl Shared {
 
     /// Goroutines that were started and have not ended.
     pub(super) fn num_goroutines(&self) -> usize {
-        let ended = self.workers.iter().map(|worker| worker.ended.load(Ordering::Acquire)).sum::<u64>()
+        let ended = self.workers.iter().map(|worker| worker.doings.ended.load(Ordering::Acquire)).sum::<u64>()
             + self.forsaken.load(Ordering::Acquire);
-        let spawned = self.workers.iter().map(|worker| worker.spawned.load(Ordering::Acquire)).sum::<u64>()
+        let spawned = self.workers.iter().map(|worker| worker.doings.spawned.load(Ordering::Acquire)).sum::<u64>()
             + self.spawned_outside.load(Ordering::Acquire);
         spawned.saturating_sub(ended) as usize
     }
@@ -305,7 +305,7 @@ pub(super) fn submit_fresh(body: SharedBody) {
     let fresh = Fresh::new(body);
     match current_worker() {
         Some(worker) => {
-            count(&worker.remote.spawned);
+            count(&worker.remote.doings.spawned);
             worker.push_fresh(fresh);
         }
         None => Shared::global().inject(Work::Fresh(fresh)),

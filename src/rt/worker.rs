@@ -705,7 +705,7 @@ impl Worker {
 
     /// A goroutine that starts here, and nowhere else.
     pub(super) fn adopt(&self, body: Ref<dyn Body>) {
-        count(&self.remote.spawned);
+        count(&self.remote.doings.spawned);
         if let Some(g) = self.settle_in(body) {
             self.ready.push_back(g);
         }
