@@ -115,6 +115,8 @@ unsafe fn ready<const SENDER: bool>(g: NonNull<()>, home: NonNull<()>) {
     let g: *const G = g.cast().as_ptr();
     // SAFETY: what a worker is called by, see `scheduler_of`; and a remote is never freed.
     let home: &'static Remote = unsafe { home.cast().as_ref() };
+    // SAFETY: the record lives until the goroutine has consumed this.
+    debug_assert!(unsafe { (*g).home() }.is_some_and(|its| ptr::eq(its, home)), "readied where it does not live");
     match current_worker() {
         Some(worker) if ptr::eq(worker.remote, home) => {
             // SAFETY: the record lives until the goroutine has consumed this.
