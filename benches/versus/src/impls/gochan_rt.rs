@@ -11,17 +11,20 @@ pub struct Stackful;
 pub struct Stackless;
 
 /// An end whose operations park the goroutine. They are called where their futures are made, which is where they are awaited: as whoever writes
-/// a goroutine calls them, not through a poll of their own.
+/// a goroutine calls them, not through a poll of their own; and inlined there, as a `send` or `recv` of the library is that has no such
+/// wrapping around it. (Left to the compiler they are functions of their own, and take 3 of the 10 ns of a buffered message.)
 #[derive(Clone)]
 pub struct Parking<E>(E);
 
 impl AsyncTx<usize> for Parking<Sender<usize>> {
+    #[inline(always)]
     fn send(&mut self, msg: usize) -> impl Future<Output = bool> + Send {
         future::ready(self.0.send(msg).is_ok())
     }
 }
 
 impl AsyncRx<usize> for Parking<Receiver<usize>> {
+    #[inline(always)]
     fn recv(&mut self) -> impl Future<Output = Option<usize>> + Send {
         future::ready(self.0.recv().ok())
     }
