@@ -459,6 +459,59 @@ fn nobody_sleeps_beside_work() {
     });
 }
 
+/// A worker that has often looked in vain whether more is sent to its goroutines looks for a shorter time before it sleeps, but at what
+/// others have all the same: what starts beside somebody who computes starts before the monitor sees to it.
+#[test]
+fn who_looks_for_a_short_time_looks_at_others() {
+    if thread::available_parallelism().map_or(1, |cores| cores.get()) < 2 {
+        return;
+    }
+    watchdog(|| {
+        let soonest = runtime(2).run(|| {
+            let here = thread::current().id();
+            let (tell, told) = unbounded();
+            let listeners: Vec<_> = (0..16)
+                .map(|_| {
+                    let ((tx, rx), tell) = (bounded::<()>(1), tell.clone());
+                    drop(go(move || {
+                        tell.send(thread::current().id()).unwrap();
+                        rx.iter().for_each(drop);
+                    }));
+                    tx
+                })
+                .collect();
+            let homes: Vec<_> = told.iter().take(listeners.len()).collect();
+            assert!(homes.iter().any(|home| *home != here), "all live here");
+            // Whoever lives there, a worker is woken for each message, and finds that meanwhile nothing has run here.
+            let try_once = || {
+                for _ in 0..10 {
+                    for listener in &listeners {
+                        let _ = listener.try_send(());
+                    }
+                    spin_for(Duration::from_micros(300));
+                    rt::yield_now();
+                }
+                let started = Arc::new(AtomicUsize::new(0));
+                for _ in 0..2 {
+                    let started = started.clone();
+                    drop(go(move || started.fetch_add(1, Ordering::SeqCst)));
+                }
+                let start = Instant::now();
+                while started.load(Ordering::SeqCst) == 0 && start.elapsed() < Duration::from_millis(100) {
+                    std::hint::spin_loop();
+                }
+                let took = start.elapsed();
+                while started.load(Ordering::SeqCst) < 2 {
+                    rt::yield_now();
+                }
+                took
+            };
+            (0..10).map(|_| try_once()).min().unwrap()
+        });
+        assert!(soonest < Duration::from_micros(700), "{soonest:?} at best");
+    });
+}
+
 /// Who computes keeps nothing but himself from running: what he has started runs elsewhere, tasks and goroutines.
 #[test]
 fn who_computes_keeps_nobody() {

@@ -70,7 +70,7 @@ const LOOKS: u32 = 64;
 /// The same beside a worker that has fresh work and is busy with something else: some 100 us, in which whoever starts many
 /// goroutines comes to where the burst is shared in one piece.
 const PATIENT_LOOKS: u32 = 1000;
-/// So many of either looks are at its own inbox only, but for one: each look at another worker takes a cache line from that.
+/// So many of either looks are at its own inbox only, but for one, and the first: each look at another worker takes a cache line from that.
 const LOOKS_PER_LOOK_AT_OTHERS: u32 = 8;
 /// Looks at the inbox before sleeping, of a worker to which a goroutine has come that way since it last slept: some 20 us.
 /// That is what waking it costs.
@@ -527,8 +527,8 @@ impl Worker {
         while found.is_none() && looks < most && !self.remote.has_mail() && self.remote.mailbox.is_empty() {
             pause();
             looks += 1;
-            // The others write at every turn where this one looks.
-            if looks % LOOKS_PER_LOOK_AT_OTHERS != 0 {
+            // The others write at every turn where this one looks. Not never: there may be few looks.
+            if looks > 1 && looks % LOOKS_PER_LOOK_AT_OTHERS != 0 {
                 continue;
             }
             found = shared.injected(self.fresh.line());
