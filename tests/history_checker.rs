@@ -675,7 +675,7 @@ fn planted_faults_are_found() {
 fn a_failing_program_is_made_smaller() {
     let stuck = Duration::from_millis(300);
     let failure = run_reference(3000, Fault::InexactRefusal).expect_err("the fault is there");
-    let smaller = failure.shrink(60, stuck, |program| reference(program, Fault::InexactRefusal));
+    let smaller = failure.shrink(200, stuck, |program| reference(program, Fault::InexactRefusal));
     println!("{smaller}");
     // A send that is parked, a try_recv, and the ends of handles.
     let works = |op: &&Op| !matches!(op, DropSender(_) | DropReceiver(_));
