@@ -3,7 +3,6 @@
 use crate::report::{OURS, grid, names, number, paired, ratio};
 use crate::scenario::{Family, Guarantee};
 use crate::stats::{Cell, Table};
-use std::fmt::Write;
 
 /// Of the best peer, where it is ahead.
 const LACKS: &str = "which lacks";
@@ -35,8 +34,7 @@ pub fn standing(table: &Table, base: &str, all: &[Table]) -> String {
             ("gochan / best peer", Some(peer)) => to(peer),
             ("gochan / best peer", None) => "n/a".into(),
             (LACKS, Some(peer)) if paired(table, scenario, OURS, peer).is_some_and(|s| s.median > 1.0) => {
-                let lacking = lacking(&guarantees, &table.group, scenario, peer);
-                lacking.iter().map(|guarantee| guarantee.what()).collect::<Vec<_>>().join(", ")
+                lacking(&guarantees, &table.group, scenario, peer).join(", ")
             }
             (LACKS, _) => String::new(),
             ("gochan / crossbeam", _) => to("crossbeam"),
@@ -70,25 +68,20 @@ fn means(table: &Table, guarantees: &[&Table]) -> String {
     };
     let mut text = String::from("\n| to the best of | cells | at or below 1 | geometric mean |\n|---|---|---|---|\n");
     text += &line("all peers", &|_, _| true);
-    let lacks = |guarantee: Guarantee, scenario: &str, column: &str| {
-        lacking(guarantees, &table.group, scenario, column).iter().any(|one| one.what() == guarantee.what())
-    };
-    let mut said = Vec::new();
-    for guarantee in Guarantee::ALL {
-        let is_told_of = |scenario: &String| {
-            names(table).iter().any(|name| !NO_PEERS.contains(name) && lacks(guarantee, scenario, name))
-        };
-        if !said.contains(&guarantee.what()) && table.scenarios.iter().any(is_told_of) {
-            said.push(guarantee.what());
-            let who = format!("those with {}", guarantee.what());
-            let _ = write!(text, "{}", line(&who, &|scenario, column| !lacks(guarantee, scenario, column)));
+    let lacks =
+        |what: &str, scenario: &str, column: &str| lacking(guarantees, &table.group, scenario, column).contains(&what);
+    for what in all_of(|_| true) {
+        let is_told_of =
+            |scenario: &String| names(table).iter().any(|name| !NO_PEERS.contains(name) && lacks(what, scenario, name));
+        if table.scenarios.iter().any(is_told_of) {
+            text += &line(&format!("those with {what}"), &|scenario, column| !lacks(what, scenario, column));
         }
     }
     text
 }
 
 /// What a column does not promise that gochan does, as far as it matters in a scenario.
-fn lacking(guarantees: &[&Table], group: &str, scenario: &str, column: &str) -> Vec<Guarantee> {
+fn lacking(guarantees: &[&Table], group: &str, scenario: &str, column: &str) -> Vec<&'static str> {
     let family = Family::parse(scenario).and_then(|(family, _)| Family::named(family));
     let (group, column) = match (group, family) {
         ("threads" | "latency", _)
@@ -111,12 +104,14 @@ fn lacking(guarantees: &[&Table], group: &str, scenario: &str, column: &str) -> 
                 }
         })
     };
-    let mut all: Vec<Guarantee> = Vec::new();
-    for guarantee in Guarantee::ALL.into_iter().filter(|&guarantee| is_lacking(guarantee)) {
-        if !all.iter().any(|known| known.what() == guarantee.what()) {
-            all.push(guarantee);
-        }
-    }
+    all_of(is_lacking)
+}
+
+/// What those guarantees are about, each once.
+fn all_of(which: impl Fn(Guarantee) -> bool) -> Vec<&'static str> {
+    let mut all: Vec<_> = Guarantee::ALL.into_iter().filter(|&one| which(one)).map(Guarantee::what).collect();
+    // Those that are about the same stand side by side.
+    all.dedup();
     all
 }
 
