@@ -36,6 +36,7 @@ use super::fire_beside;
 use super::quick::LOOKS_FIRST;
 use super::registry;
 use super::returned::Returned;
+pub(crate) use super::ring::UNBOUNDED;
 use super::ring::{Block, Ends, Ring, Tail};
 use super::section::{Batch, Locked, RecvNow, SendNow};
 use super::shown::{CLOSED, OFFERED, WANTED, sendx};
@@ -46,9 +47,6 @@ use crate::primitive::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Door, Guar
 use std::fmt;
 use std::panic::Location;
 use std::time::{Duration, Instant};
-
-/// The capacity of a channel without one.
-pub(crate) const UNBOUNDED: usize = usize::MAX;
 
 /// In a buffer from this capacity on, so much happens while a thread looks ahead that it pays.
 pub(super) const WORTH_A_LOOK: usize = 4;

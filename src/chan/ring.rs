@@ -4,7 +4,8 @@
 //! first, so a channel whose load fits one block goes round in it for ever and allocates nothing. A burst adds blocks,
 //! each twice as large as the one before up to [`LARGE`]; they are freed as they run empty. So neither a huge capacity
 //! nor an unbounded channel costs anything before it is used, nothing is ever copied to grow, and a burst's memory goes
-//! back to the allocator.
+//! back to the allocator. Without a capacity, a block of more than [`MEDIUM`] is no more than a [`PART`]th of what is buffered
+//! before it: nothing else limits the room that is not used.
 //!
 //! It has two ends, which two threads may use at once. Values are numbered as they come, modulo 2^32: `sendx` is the number of the
 //! next to be pushed, `recvx` that of the next to be popped, and their difference the number of values. Whoever has the [`Tail`] and
@@ -25,10 +26,18 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
 
+/// The capacity of a buffer without one.
+pub(crate) const UNBOUNDED: usize = usize::MAX;
+
 /// Bytes of the first block where the capacity does not say less.
 const SMALL: usize = 1 << 10;
 /// A bounded buffer of up to this many bytes is one block.
 const WHOLE: usize = 32 << 10;
+/// Bytes after which the blocks of an unbounded buffer grow only with what is in it. Twice as large ones each time leave as much room as
+/// there are values; where several senders fill a large buffer, these take up to a tenth longer.
+const MEDIUM: usize = 16 << 10;
+/// That is, one of so many parts of it.
+const PART: usize = 16;
 /// Bytes after which blocks grow no more.
 const LARGE: usize = 256 << 10;
 
@@ -327,7 +336,8 @@ impl<T> Ends<'_, T> {
             // SAFETY: blocks of the ring are alive.
             Some(last) => (unsafe { last.as_ref() }.cap as usize).saturating_mul(2).min(LARGE / size),
         };
-        grown.clamp(1, capacity)
+        let limit = if capacity == UNBOUNDED { (MEDIUM / size).max(self.len() / PART) } else { capacity };
+        grown.min(limit).max(1)
     }
 
     /// Appends an empty block, where there is no room.

@@ -75,7 +75,8 @@ fn a_burst_is_given_back() {
     for i in 0..100_000_usize {
         push(&mut ring, usize::MAX, i);
     }
-    assert!(ring.next_block(usize::MAX) > 10_000, "blocks grow");
+    assert_eq!(ring.next_block(usize::MAX), 100_000 / 16, "blocks grow with what they follow");
+    assert!(ring.next_block(usize::MAX - 1) > 10_000, "and faster where a capacity limits them");
     while pop(&mut ring).is_some() {}
     // What is left is at most a first block: the next value needs one of the smallest size.
     assert!(ring.next_block(usize::MAX) <= 2 * 128, "{}", ring.next_block(usize::MAX));
