@@ -20,11 +20,10 @@ pub fn standing(table: &Table, base: &str, all: &[Table]) -> String {
         return String::new();
     }
     let guarantees: Vec<_> = all.iter().filter(|table| is_about_guarantees(table)).collect();
-    let is_time = matches!(table.metric.as_str(), "ns/op" | "s");
     let to_base = format!("gochan / {base}");
     let mut columns = vec!["best peer", "gochan / best peer", to_base.as_str(), "gochan / crossbeam"];
     columns.truncate(if base == "crossbeam" { 3 } else { 4 });
-    if is_time && !guarantees.is_empty() {
+    if !guarantees.is_empty() && !is_about_guarantees(table) {
         columns.insert(2, LACKS);
     }
     let mut text = grid(table, &columns, |scenario, column| {
@@ -41,7 +40,7 @@ pub fn standing(table: &Table, base: &str, all: &[Table]) -> String {
             _ => to(base),
         }
     });
-    if is_time && table.group != "growth" {
+    if matches!(table.metric.as_str(), "ns/op" | "s" | "bytes") && table.group != "growth" {
         text += &means(table, &guarantees);
     }
     text
@@ -77,31 +76,37 @@ fn means(table: &Table, guarantees: &[&Table]) -> String {
             text += &line(&format!("those with {what}"), &|scenario, column| !lacks(what, scenario, column));
         }
     }
+    let lack_nothing = |scenario: &str, column: &str| lacking(guarantees, &table.group, scenario, column).is_empty();
+    let has_such = |scenario: &String| best(table, scenario, |column| lack_nothing(scenario, column)).is_some();
+    if !guarantees.is_empty() && table.scenarios.iter().any(has_such) {
+        text += &line("those that lack nothing", &lack_nothing);
+    }
     text
 }
 
 /// What a column does not promise that gochan does, as far as it matters in a scenario.
 fn lacking(guarantees: &[&Table], group: &str, scenario: &str, column: &str) -> Vec<&'static str> {
+    const THREADS: &str = "guarantees";
+    const TASKS: &str = "guarantees-async";
     let family = Family::parse(scenario).and_then(|(family, _)| Family::named(family));
-    let (group, column) = match (group, family) {
+    // Of a pair it is the channel; goroutines stand where tasks do.
+    let column = column.rsplit('+').next().expect("one at least");
+    let groups: &[&str] = match (group, family) {
+        // The bytes are those of a channel for either.
+        ("memory" | "memory-async", _) => &[THREADS, TASKS],
         ("threads" | "latency", _)
-        | ("growth", Some(Family::Arms | Family::TryArms | Family::Threads | Family::OneCore)) => {
-            ("guarantees", column)
-        }
-        // Of a pair it is the channel; goroutines stand where tasks do.
-        _ => ("guarantees-async", column.rsplit('+').next().expect("one at least")),
+        | ("growth", Some(Family::Arms | Family::TryArms | Family::Threads | Family::OneCore)) => &[THREADS],
+        _ => &[TASKS],
     };
-    let is_tested = guarantees.iter().any(|table| table.columns.iter().any(|tested| tested == column));
+    let tested = guarantees.iter().filter(|table| groups.contains(&table.group.as_str()));
     let is_lacking = |guarantee: Guarantee| {
-        let mut tested = guarantees.iter().flat_map(|table| table.scenarios.iter().map(move |s| (table, s)));
-        tested.any(|(table, scenario)| {
-            let found = || table.cell(scenario, column).and_then(Cell::median);
-            Guarantee::of(scenario) == Some(guarantee)
-                && match guarantee {
-                    // A select is a thread's in all of them but ours. Who was not tested is not told about.
-                    Guarantee::SelectSends => found().is_none() && is_tested,
-                    _ => table.group == group && found().is_some_and(|times| times > 0.0),
-                }
+        tested.clone().any(|table| {
+            let mut scenarios = table.scenarios.iter().filter(|scenario| Guarantee::of(scenario) == Some(guarantee));
+            scenarios.any(|scenario| match table.cell(scenario, column).and_then(Cell::median) {
+                Some(times) => times > 0.0,
+                // No select at all, or none that sends. Who was not tested is not told about.
+                None => guarantee == Guarantee::SelectSends && table.columns.iter().any(|tested| tested == column),
+            })
         })
     };
     all_of(is_lacking)
@@ -149,5 +154,6 @@ mod tests {
         has("| ct.bounded1_spsc | kanal | 2.00 | cancel safety | 0.50 | n/a |");
         has("| all peers | 1 | 0 | 2.00 |");
         has("| those with cancel safety | 1 | 1 | 0.50 |");
+        has("| those that lack nothing | 1 | 1 | 0.50 |");
     }
 }
