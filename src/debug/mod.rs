@@ -1,6 +1,6 @@
 //! Why is it stuck? A read-only view of who waits on which channel, since when and where.
 //!
-//! The data is what every wait records anyway; looking at it needs no flag and stops nobody. [`dump`] shows everybody -
+//! The data is what every wait records anyway; looking at it needs no flag and stops nobody. [`dump()`] shows everybody -
 //! goroutines, tasks, and whoever else waits on a channel - in the form of Go's tracebacks; [`channels`] shows the channels.
 
 #![cfg_attr(feature = "rt", doc = "\n", doc = include_str!("../../docs/guide/stuck.md"))]

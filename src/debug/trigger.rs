@@ -37,7 +37,7 @@ fn start(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<Thread>
     Ok(thread::Builder::new().name(name.into()).spawn(work)?.thread().clone())
 }
 
-/// Every panic is followed by a [`dump`] on stderr: who waits for whom may be why. What was done on a panic before is done first.
+/// Every panic is followed by a [`dump()`] on stderr: who waits for whom may be why. What was done on a panic before is done first.
 ///
 /// # Examples
 ///
@@ -155,7 +155,7 @@ impl Drop for Watch {
     }
 }
 
-/// Whenever the process gets this signal, a [`dump`] is written to stderr, and the program goes on. What Go does on SIGQUIT, which
+/// Whenever the process gets this signal, a [`dump()`] is written to stderr, and the program goes on. What Go does on SIGQUIT, which
 /// ends the program there.
 ///
 /// Whatever was done on the signal before is done no more. The handler itself only wakes a thread.

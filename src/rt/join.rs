@@ -255,7 +255,7 @@ impl<T> JoinHandle<T> {
     /// Ends it: if it waits, or as soon as it would have to, it unwinds from there, and its destructors run. It is not
     /// waited for here; [`join`](Self::join) does that. What it does without waiting is not interrupted.
     ///
-    /// A goroutine that is in a [`scope`](super::scope) is told after the children of that scope, and leaves it after they
+    /// A goroutine that is in a [`scope`](super::scope()) is told after the children of that scope, and leaves it after they
     /// have ended. Waiting in a destructor while it unwinds is waiting as ever. One that catches the unwinding is made to
     /// unwind again at its next wait; the sixteenth time is the last, and then it is left where it is, for good. That is
     /// also what happens where panics abort (`panic = "abort"`). Go has no such thing: it is told by a channel or a
@@ -356,7 +356,7 @@ impl<T> fmt::Debug for LocalJoinHandle<T> {
     }
 }
 
-/// A handle of a goroutine of a [`scope`](super::scope). Dropped, it leaves the goroutine to the scope, which waits for it.
+/// A handle of a goroutine of a [`scope`](super::scope()). Dropped, it leaves the goroutine to the scope, which waits for it.
 pub struct ScopedJoinHandle<'scope, T> {
     record: Record<T>,
     _scope: PhantomData<&'scope mut &'scope ()>,

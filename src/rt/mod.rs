@@ -78,11 +78,11 @@ fn default_stack_size() -> usize {
 ///
 /// A panic ends the goroutine and is what [`join`](JoinHandle::join) returns.
 ///
-/// [`Goroutine`] is the builder, for a name or another stack; [`scope`] for goroutines that borrow; [`go_local`] for those
+/// [`Goroutine`] is the builder, for a name or another stack; [`scope()`] for goroutines that borrow; [`go_local`] for those
 /// that are not `Send`; [`spawn`] for futures.
 ///
 /// Goroutines are not preempted: one that computes keeps its worker until it waits, or has done so many operations that could
-/// have made it wait. A blocking call blocks the worker; see [`unblock`]. Outside of a runtime's goroutines and tasks, a
+/// have made it wait. A blocking call blocks the worker; see [`unblock()`]. Outside of a runtime's goroutines and tasks, a
 /// runtime is started for the process, and never shut down.
 ///
 /// # Stacks
