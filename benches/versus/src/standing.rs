@@ -47,7 +47,13 @@ pub fn standing(table: &Table, base: &str, all: &[Table]) -> String {
 }
 
 fn best<'a>(table: &'a Table, scenario: &str, among: impl Fn(&str) -> bool) -> Option<&'a str> {
-    table.best(scenario, |column| !NO_PEERS.contains(&column) && among(column))
+    table.best(scenario, |column| is_peer(table, column) && among(column))
+}
+
+/// Beside threads and tasks, Go's goroutines are there to be seen: to wait is another matter for them.
+fn is_peer(table: &Table, column: &str) -> bool {
+    let is_other = table.group.starts_with("tasks") || matches!(&*table.group, "threads" | "latency" | "latency-async");
+    !(NO_PEERS.contains(&column) || is_other && column == "go")
 }
 
 /// How many cells are at or below the best peer, and the mean: of all, and of those that keep a guarantee.
@@ -71,7 +77,7 @@ fn means(table: &Table, guarantees: &[&Table]) -> String {
         |what: &str, scenario: &str, column: &str| lacking(guarantees, &table.group, scenario, column).contains(&what);
     for what in all_of(|_| true) {
         let is_told_of =
-            |scenario: &String| names(table).iter().any(|name| !NO_PEERS.contains(name) && lacks(what, scenario, name));
+            |scenario: &String| names(table).iter().any(|name| is_peer(table, name) && lacks(what, scenario, name));
         if table.scenarios.iter().any(is_told_of) {
             text += &line(&format!("those with {what}"), &|scenario, column| !lacks(what, scenario, column));
         }
@@ -144,6 +150,7 @@ mod tests {
             tasks("gochan", 20.0),
             tasks("kanal", 10.0),
             tasks("tokio", 40.0),
+            tasks("go", 5.0),
             lost("gochan", 0.0),
             lost("kanal", 100.0),
             lost("tokio", 0.0),
