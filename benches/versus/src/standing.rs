@@ -52,7 +52,7 @@ fn best<'a>(table: &'a Table, scenario: &str, among: impl Fn(&str) -> bool) -> O
 
 /// Beside threads and tasks, Go's goroutines are there to be seen: to wait is another matter for them.
 fn is_peer(table: &Table, column: &str) -> bool {
-    let is_other = table.group.starts_with("tasks") || matches!(&*table.group, "threads" | "latency" | "latency-async");
+    let is_other = table.group.starts_with("tasks") || matches!(&*table.group, "threads" | "latency" | "latency-mt");
     !(NO_PEERS.contains(&column) || is_other && column == "go")
 }
 
