@@ -33,8 +33,8 @@ pub(crate) const UNBOUNDED: usize = usize::MAX;
 const SMALL: usize = 1 << 10;
 /// A bounded buffer of up to this many bytes is one block.
 const WHOLE: usize = 32 << 10;
-/// Bytes after which the blocks of an unbounded buffer grow only with what is in it. Twice as large ones each time leave as much room as
-/// there are values; where several senders fill a large buffer, these take up to a tenth longer.
+/// Bytes after which the blocks of an unbounded buffer grow only with what is in it. If each were twice as large as the one before, there
+/// would be as much room that is not used as there are values. It costs several senders that fill a large buffer up to a tenth of the time.
 const MEDIUM: usize = 16 << 10;
 /// That is, one of so many parts of it.
 const PART: usize = 16;

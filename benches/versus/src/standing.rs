@@ -1,5 +1,6 @@
 //! How gochan stands: to the best peer and to a base, cell by cell and in the mean, and what those that are ahead lack.
 
+use crate::impls::go;
 use crate::report::{OURS, grid, names, number, paired, ratio};
 use crate::scenario::{Family, Guarantee};
 use crate::stats::{Cell, Table};
@@ -53,7 +54,7 @@ fn best<'a>(table: &'a Table, scenario: &str, among: impl Fn(&str) -> bool) -> O
 /// Beside threads and tasks, Go's goroutines are there to be seen: to wait is another matter for them.
 fn is_peer(table: &Table, column: &str) -> bool {
     let is_other = table.group.starts_with("tasks") || matches!(&*table.group, "threads" | "latency" | "latency-mt");
-    !(NO_PEERS.contains(&column) || is_other && column == "go")
+    !(NO_PEERS.contains(&column) || is_other && column == go::NAME)
 }
 
 /// How many cells are at or below the best peer, and the mean: of all, and of those that keep a guarantee.
@@ -150,10 +151,12 @@ mod tests {
             tasks("gochan", 20.0),
             tasks("kanal", 10.0),
             tasks("tokio", 40.0),
-            tasks("go", 5.0),
+            tasks(go::NAME, 5.0),
             lost("gochan", 0.0),
             lost("kanal", 100.0),
             lost("tokio", 0.0),
+            record("memory", "bounded0_empty", "gochan", "bytes", 200.0),
+            record("memory", "bounded0_empty", "kanal", "bytes", 100.0),
         ];
         let all = tables(&Run { about: vec![], records });
         let text = standing(&all[0], "tokio", &all);
@@ -162,5 +165,9 @@ mod tests {
         has("| all peers | 1 | 0 | 2.00 |");
         has("| those with cancel safety | 1 | 1 | 0.50 |");
         has("| those that lack nothing | 1 | 1 | 0.50 |");
+        // What its tasks lack is what its bytes do without, whoever holds the handles.
+        let memory = all.iter().find(|table| table.group == "memory").expect("it was measured");
+        let text = standing(memory, "crossbeam", &all);
+        assert!(text.contains("| bounded0_empty | kanal | 2.00 | cancel safety | n/a |"), "{text}");
     }
 }
