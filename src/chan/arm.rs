@@ -12,7 +12,7 @@ use super::section::{Batch, Ended, Locked, RecvNow};
 use super::shown::{CLOSED, READABLE, WRITABLE};
 use super::timer::Timer;
 use super::waitq::{List, Sudog};
-use crate::park::{Ready, Spin};
+use crate::park::{Ready, Sought, Spin};
 use std::mem::ManuallyDrop;
 use std::ptr;
 use std::time::Instant;
@@ -374,7 +374,8 @@ impl<T> Selectable for Hchan<T> {
     }
 
     fn look_ahead(&self, are_ready: &dyn Fn() -> usize) -> bool {
-        Hchan::look_ahead(self, are_ready)
+        // What is found may be a value.
+        Hchan::look_ahead(self, Sought::Values, are_ready)
     }
 
     fn pays_to_look_ahead(&self, dir: Dir) -> bool {

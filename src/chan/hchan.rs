@@ -42,7 +42,7 @@ use super::section::{Batch, Locked, RecvNow, SendNow};
 use super::shown::{CLOSED, OFFERED, WANTED, sendx};
 use super::state::{LastUse, State};
 use super::wait::{Lines, result};
-use crate::park::{self, Outcome, Ready, Spin};
+use crate::park::{self, Outcome, Ready, Sought, Spin};
 use crate::primitive::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Door, Guard, Lock, Ordering, is_over};
 use std::fmt;
 use std::panic::Location;
@@ -234,8 +234,8 @@ impl<T> Hchan<T> {
     }
 
     /// What is asked for is not there now; in a buffer that is worth a look it may be in a moment, and more of it.
-    pub(super) fn look_ahead(&self, are_there: impl Fn() -> usize) -> bool {
-        self.spin.look_ahead(self.cap, are_there)
+    pub(super) fn look_ahead(&self, sought: Sought, are_there: impl Fn() -> usize) -> bool {
+        self.spin.look_ahead(self.cap, sought, are_there)
     }
 
     /// Sends the value behind `elem`, waiting as long as `patience` says.
@@ -354,7 +354,7 @@ impl<T> Hchan<T> {
         at: &'static Location<'static>,
     ) -> Result<(), Refusal> {
         if looks_ahead {
-            self.look_ahead(|| self.shown().slots(self.cap));
+            self.look_ahead(Sought::Slots, || self.shown().slots(self.cap));
         }
         if !matches!(patience, Patience::Try) && self.cap != UNBOUNDED {
             let unsent = Unsent(elem);
@@ -620,7 +620,7 @@ impl<T> Hchan<T> {
         at: &'static Location<'static>,
     ) -> Result<(), Refusal> {
         if looks_ahead {
-            self.look_ahead(|| self.shown().values());
+            self.look_ahead(Sought::Values, || self.shown().values());
         }
         if !matches!(patience, Patience::Try) || cfg!(gochan_bug = "try_yields") {
             park::spend();

@@ -73,6 +73,11 @@ impl Shown {
         (self.word & CLOSED == 0) & ((self.word & (WANTED | OPAQUE) != 0) | has_slot)
     }
 
+    /// Does anybody wait for what can be done here?
+    pub(super) fn has_waiters(self) -> bool {
+        self.word & (WANTED | OFFERED) != 0
+    }
+
     #[inline]
     fn buffered(self) -> usize {
         sendx(self.word).wrapping_sub(self.recvx) as usize

@@ -6,7 +6,7 @@ use super::fire_beside;
 use super::hchan::{Hchan, Patience, Refusal, Unsent};
 use super::section::Locked;
 use super::waitq::Sudog;
-use crate::park::{self, Done, Outcome, Ready, Reason, Wait};
+use crate::park::{self, Activity, Done, Outcome, Ready, Reason, Wait};
 use std::mem::MaybeUninit;
 use std::panic::Location;
 use std::ptr;
@@ -21,6 +21,9 @@ pub(super) fn result(outcome: Option<Outcome>, owed: &mut Ready) -> Result<(), R
     owed.fire_here();
     Err(if outcome.is_some() { Refusal::Closed } else { Refusal::Blocked })
 }
+
+/// From this capacity on it takes a while until there is nothing left to be done on one side without the other.
+const LARGE: usize = 16;
 
 /// Where a wait lies.
 pub(super) trait Place {
@@ -280,11 +283,19 @@ impl<T> Hchan<T> {
             if !calm {
                 return self.give_up(sg);
             }
-            match (*(*sg).wait()).park(patience.deadline(), &self.spin, &|| self.shown().stamp(), || self.register()) {
+            match (*(*sg).wait()).park(patience.deadline(), &self.spin, &|| self.activity(), || self.register()) {
                 Some(done) => Some(done.outcome),
                 None => self.give_up(sg),
             }
         }
+    }
+
+    /// What goes on here, for a thread that waits.
+    pub(super) fn activity(&self) -> Activity {
+        let shown = self.shown();
+        // A smaller buffer is filled, or emptied, in no time, whoever has the cores. Who waits now may have done so for long.
+        let has_end = self.cap >= LARGE && !shown.has_waiters();
+        Activity { happened: shown.stamp(), most: if has_end { self.cap as u64 } else { u64::MAX } }
     }
 
     /// The time of a plain wait is over: how it ended, if it has.

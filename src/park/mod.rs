@@ -28,7 +28,7 @@ pub(crate) use goroutine::Home;
 #[cfg(feature = "rt")]
 pub(crate) use goroutine::{Resumed, Scheduler, Spare, look_at_clock, scheduler, set_goroutine, set_scheduler};
 pub(crate) use goroutine::{in_goroutine, spend, spend_at_once};
-pub(crate) use thread::Spin;
+pub(crate) use thread::{Activity, Sought, Spin};
 pub use who::Kind;
 #[cfg(feature = "rt")]
 pub(crate) use who::set_word;
@@ -692,7 +692,7 @@ impl fmt::Debug for Wait {
 /// gopark without anybody who could call goready: an operation on a nil channel.
 pub(crate) fn forever(reason: Reason, location: &'static Location<'static>, deadline: Option<Instant>) {
     let wait = Wait::of_caller(reason, location);
-    let ended = wait.park(deadline, &Spin::none(), &|| 0, || {});
+    let ended = wait.park(deadline, &Spin::none(), &|| Activity::NONE, || {});
     debug_assert!(ended.is_none(), "nobody knows this wait");
     wait.over();
 }

@@ -17,7 +17,8 @@ const MOST_PAUSES: u8 = 40;
 const MOST_YIELDS: u16 = 120;
 /// A yield that takes longer, and during which little has happened where this thread waits, has given the core to somebody with work of
 /// his own: on a machine with more to do than cores every further one would cost a time slice, and a sleep none. Where much has happened,
-/// two others had the cores, and handed values to each other as fast as they can: that is what they are for.
+/// two others had the cores, and handed values to each other as fast as they can: that is what they are for. Much is also all that can
+/// happen without this thread, unless somebody now waits for it (see [`Activity`]).
 const SLOW_YIELD: Duration = Duration::from_micros(100);
 /// Much is one section in such a time. Between threads that sleep in turn it is one in several.
 const BRISK: Duration = Duration::from_micros(1);
@@ -47,6 +48,54 @@ const LONGER: [(usize, u8); 2] = [(64, 2), (16, 1)];
 const ENOUGH_HELP: u8 = 8;
 const MOST_HELP: u8 = 64;
 
+/// What goes on where a thread waits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Activity {
+    /// How much has happened: a number that grows with everything that does.
+    pub(crate) happened: u64,
+    /// More than this cannot happen without who waits.
+    pub(crate) most: u64,
+}
+
+impl Activity {
+    /// Of a place of which nothing is known.
+    pub(crate) const NONE: Self = Self::without_end(0);
+
+    /// Of a place where any number of things can happen.
+    pub(crate) const fn without_end(happened: u64) -> Self {
+        Self { happened, most: u64::MAX }
+    }
+
+    /// Has much happened since `before`, in the time that a yield `took`?
+    fn is_brisk(self, before: Self, took: Duration) -> bool {
+        let many = self.happened.wrapping_sub(before.happened);
+        u128::from(many) > took.as_nanos() / BRISK.as_nanos() || many >= self.most
+    }
+}
+
+/// What somebody looks ahead for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sought {
+    Values,
+    Slots,
+}
+
+impl Sought {
+    /// How often the next look is doubled, after one that was so often and has found so `many`.
+    fn next(self, capacity: usize, many: usize, longer: u8) -> u8 {
+        match self {
+            // Somebody may have waited for this one.
+            Self::Values if many == 1 => 0,
+            Self::Values => longer + 1,
+            // Nobody waits as long as there are values left. With each look the lines go over and back, so it had better come when there is
+            // room for many, and before there are none.
+            Self::Slots if many < capacity / 4 => longer + 1,
+            Self::Slots if many > capacity / 2 => longer.saturating_sub(1),
+            Self::Slots => longer,
+        }
+    }
+}
+
 /// How often to look before sleeping, learnt per channel: where pauses pay, where yields do, or that neither does. Hints
 /// only: lost updates do no harm.
 #[derive(Debug)]
@@ -58,8 +107,7 @@ pub(crate) struct Spin {
     slow: AtomicU8,
     /// How often looking ahead has helped, less how often it has not.
     helped: AtomicU8,
-    /// How often looks are doubled: once more for each that has found several values or slots, not at all once one has found a
-    /// single one, for which somebody may have waited.
+    /// How often looks are doubled: see [`Sought::next`].
     longer: AtomicU8,
 }
 
@@ -96,12 +144,12 @@ impl Spin {
         Self { pauses, yields: AtomicU16::new(0), slow, helped, longer }
     }
 
-    /// A thread has found a buffer of this capacity empty, or full, and looks a little later how many values or slots `are_there`, before it
-    /// queues. True if there are any. Who fills the buffer, or empties it, has gone on meanwhile: so there are many values or slots at once, nobody is woken up for them,
+    /// A thread has found a buffer of this capacity empty, or full, and looks a little later how many of what is `sought` `are_there`, before
+    /// it queues. True if there are any. Who fills the buffer, or empties it, has gone on meanwhile: so there are many values or slots at once, nobody is woken up for them,
     /// and the channel's cache lines have come over once for all of them.
     #[cold]
     #[inline(never)]
-    pub(crate) fn look_ahead(&self, capacity: usize, are_there: impl Fn() -> usize) -> bool {
+    pub(crate) fn look_ahead(&self, capacity: usize, sought: Sought, are_there: impl Fn() -> usize) -> bool {
         // Goroutines, and tasks, make room for whom they wait for.
         if cfg!(any(gochan_loom, gochan_shuttle)) || !several_cores() || super::in_goroutine() {
             return false;
@@ -113,7 +161,7 @@ impl Spin {
             (0..SHORTEST_LOOK << (look + u32::from(longer))).for_each(|_| pause());
             let many = are_there();
             if many > 0 {
-                self.longer.store(if many > 1 { longest.min(longer + 1) } else { 0 }, Ordering::Relaxed);
+                self.longer.store(sought.next(capacity, many, longer).min(longest), Ordering::Relaxed);
                 self.helped.store((helped + 2).min(MOST_HELP), Ordering::Relaxed);
                 return true;
             }
@@ -142,7 +190,7 @@ impl Spin {
         too_slow
     }
 
-    fn until_done(&self, wait: &Wait, deadline: Option<Instant>, happened: &dyn Fn() -> u64) -> Option<Done> {
+    fn until_done(&self, wait: &Wait, deadline: Option<Instant>, activity: &dyn Fn() -> Activity) -> Option<Done> {
         let (pauses, yields) = (self.pauses.load(Ordering::Relaxed), self.yields.load(Ordering::Relaxed));
         if several_cores() {
             for _ in 0..pauses {
@@ -161,7 +209,7 @@ impl Spin {
         if has_shared_long() {
             return wait.done();
         }
-        let (mut before, mut took) = (happened(), Duration::ZERO);
+        let (mut before, mut took) = (activity(), Duration::ZERO);
         for _ in 0..yields {
             if let Some(done) = wait.done() {
                 pays(yields, MOST_YIELDS, |count| self.yields.store(count, Ordering::Relaxed));
@@ -176,9 +224,8 @@ impl Spin {
             thread::yield_now();
             took = start.elapsed();
             if took > SLOW_YIELD {
-                let now = happened();
-                let is_brisk = u128::from(now.wrapping_sub(before)) > took.as_nanos() / BRISK.as_nanos();
-                if !is_brisk && self.is_too_slow() {
+                let now = activity();
+                if !now.is_brisk(before, took) && self.is_too_slow() {
                     return wait.done();
                 }
                 before = now;
@@ -207,18 +254,18 @@ impl Wait {
     /// the deadline has passed; then the caller still has to withdraw the wait under the channel's lock, and may find it
     /// ended there, and says that it is [over](Self::over).
     ///
-    /// `happened` says how much has happened where it waits, `before_sleep` runs once if the thread is really going to sleep.
+    /// `activity` says what goes on where it waits, `before_sleep` runs once if the thread is really going to sleep.
     #[inline(always)]
     pub(crate) fn park(
         &self,
         deadline: Option<Instant>,
         spin: &Spin,
-        happened: &dyn Fn() -> u64,
+        activity: &dyn Fn() -> Activity,
         before_sleep: impl FnOnce(),
     ) -> Option<Done> {
         match super::goroutine::scheduler() {
             Some(scheduler) => self.park_goroutine(scheduler, deadline, before_sleep),
-            None => self.park_thread(deadline, spin, happened, before_sleep),
+            None => self.park_thread(deadline, spin, activity, before_sleep),
         }
     }
 
@@ -227,7 +274,7 @@ impl Wait {
         &self,
         deadline: Option<Instant>,
         spin: &Spin,
-        happened: &dyn Fn() -> u64,
+        activity: &dyn Fn() -> Activity,
         before_sleep: impl FnOnce(),
     ) -> Option<Done> {
         if passed(deadline) {
@@ -235,7 +282,7 @@ impl Wait {
         }
         // Under a model checker a look is a branch that teaches nothing.
         if !cfg!(any(gochan_loom, gochan_shuttle)) {
-            if let Some(done) = spin.until_done(self, deadline, happened) {
+            if let Some(done) = spin.until_done(self, deadline, activity) {
                 return Some(done);
             }
         }
@@ -275,17 +322,39 @@ fn several_cores() -> bool {
 
 #[cfg(all(test, not(any(gochan_loom, gochan_shuttle))))]
 mod tests {
-    use super::{ENOUGH_HELP, LOOKS_AHEAD, MOST_HELP, MOST_YIELDS, SHARED, SHARES, SLOW, Spin, several_cores};
+    use super::{
+        Activity, ENOUGH_HELP, LOOKS_AHEAD, MOST_HELP, MOST_YIELDS, SHARED, SHARES, SLOW, Sought, Spin, several_cores,
+    };
     use crate::park::{Reason, Wait};
     use crate::primitive::Ordering;
     use std::cell::Cell;
     use std::panic::Location;
+    use std::time::Duration;
 
     /// How often it looks, if what it looks for is there from this look on.
     fn looks(spin: &Spin, there_from: u32) -> u32 {
         let looks = Cell::new(0);
-        spin.look_ahead(4, || usize::from(looks.replace(looks.get() + 1) + 1 >= there_from));
+        spin.look_ahead(4, Sought::Values, || usize::from(looks.replace(looks.get() + 1) + 1 >= there_from));
         looks.get()
+    }
+
+    #[test]
+    fn looks_for_room_when_there_is_room_for_many() {
+        let slots = |many, longer| Sought::Slots.next(128, many, longer);
+        assert_eq!([1, 31, 32, 64, 65, 128].map(|many| slots(many, 1)), [2, 2, 1, 1, 0, 0]);
+        assert_eq!(slots(128, 0), 0);
+        let values = |many| Sought::Values.next(128, many, 1);
+        assert_eq!([1, 2, 128].map(values), [0, 2, 2]);
+    }
+
+    #[test]
+    fn much_is_all_that_can_happen() {
+        let took = Duration::from_millis(1);
+        let is_brisk = |happened, most| Activity { happened, most }.is_brisk(Activity::without_end(0), took);
+        assert!(is_brisk(1_001, u64::MAX), "as fast as it goes");
+        assert!(!is_brisk(1_000, u64::MAX), "by threads that sleep in turn");
+        assert!(is_brisk(128, 128), "a buffer was emptied meanwhile, and nobody waits for more");
+        assert!(!is_brisk(127, 128), "who empties it had no time for that");
     }
 
     #[test]
@@ -305,7 +374,11 @@ mod tests {
         let yields = || {
             // Who yields wants to know how much happens meanwhile.
             let asked = Cell::new(false);
-            assert!(Spin::new().until_done(&wait, None, &|| u64::from(asked.replace(true))).is_none());
+            assert!(
+                Spin::new()
+                    .until_done(&wait, None, &|| Activity::without_end(u64::from(asked.replace(true))))
+                    .is_none()
+            );
             asked.get()
         };
         SHARES.set(SHARED - 1);

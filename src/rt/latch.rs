@@ -7,7 +7,7 @@
 //! to what it is in, which may else be gone once it is seen. The wait that [`Waiting::Parked`] points to, if it is not null, is alive: its owner takes
 //! it out under the lock, or finds that it was taken. While the stage is [`OPEN`], nobody is entered.
 
-use crate::park::{Outcome, Ready, Reason, Spin, Wait, Waiter};
+use crate::park::{Activity, Outcome, Ready, Reason, Spin, Wait, Waiter};
 use crate::primitive::{AtomicU8, Guard, Lock, Ordering};
 use std::panic::Location;
 use std::ptr;
@@ -106,7 +106,7 @@ impl Latch {
             Some(mut waiting) => *waiting = Waiting::Parked(this),
             None => return true,
         }
-        let mut set = wait.park(deadline, &Spin::none(), &|| 0, || {}).is_some();
+        let mut set = wait.park(deadline, &Spin::none(), &|| Activity::NONE, || {}).is_some();
         if !set {
             *self.waiting.lock() = NOBODY;
             set = self.is_set();

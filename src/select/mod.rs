@@ -34,7 +34,7 @@ use crate::chan::handshake::Promised;
 use crate::chan::hchan::Patience;
 use crate::chan::timer::{Timer, sooner};
 use crate::chan::waitq::Sudog;
-use crate::park::{self, Done, Outcome, Ready, Reason, Spin, Wait};
+use crate::park::{self, Activity, Done, Outcome, Ready, Reason, Spin, Wait};
 use crate::primitive::is_over;
 use held::Held;
 use order::Order;
@@ -517,10 +517,10 @@ impl<'c> Selectgo<'c> {
         let panic = unsafe { self.queue(held, &raw const wait, sgs, false) }.try_fire();
         let spin = Spin::none();
         let spin = self.chans().next().map_or(&spin, |chan| chan.spin());
-        let happened = || self.chans().map(|chan| chan.stamp()).sum();
+        let activity = || Activity::without_end(self.chans().map(|chan| chan.stamp()).sum());
         let register = || self.chans().for_each(|chan| chan.register());
         if panic.is_nobody() {
-            wait.park(limit, spin, &happened, register);
+            wait.park(limit, spin, &activity, register);
         }
         // SAFETY: queued above.
         let ended = unsafe { unqueue(self.cases, sgs, &raw const wait) };
@@ -567,8 +567,8 @@ impl<'c> Selectgo<'c> {
         // A select that does not want to wait waits here all the same.
         let limit = if self.nonblocking { None } else { self.limit_of_meeting() };
         let deadline = if self.nonblocking { None } else { self.deadline() };
-        let done =
-            if panic.is_nobody() { wait.park(limit, chan.spin(), &|| chan.stamp(), || chan.register()) } else { None };
+        let activity = || Activity::without_end(chan.stamp());
+        let done = if panic.is_nobody() { wait.park(limit, chan.spin(), &activity, || chan.register()) } else { None };
         let done = done.or_else(|| {
             // SAFETY: queued above.
             unsafe { chan.dequeue(sg) };

@@ -7,7 +7,7 @@ use crate::chan::handshake::{WATCH_RECV, WATCH_SEND};
 use crate::chan::hchan::Patience;
 use crate::chan::timer::sooner;
 use crate::chan::waitq::Sudog;
-use crate::park::{Alarm, Reason, Spin, Wait};
+use crate::park::{Activity, Alarm, Reason, Spin, Wait};
 use crate::primitive::is_over;
 use crate::select::order::Order;
 use smallvec::SmallVec;
@@ -104,8 +104,8 @@ fn watch(cases: &[Case<'_>], deadline: Option<Instant>, at: &'static Location<'s
     if at_once.is_none() {
         let spin = Spin::none();
         let spin = chans(cases).next().map_or(&spin, |(_, chan)| chan.spin());
-        let happened = || chans(cases).map(|(_, chan)| chan.stamp()).sum();
-        wait.park(limit(cases, deadline), spin, &happened, || chans(cases).for_each(|(_, chan)| chan.register()));
+        let activity = || Activity::without_end(chans(cases).map(|(_, chan)| chan.stamp()).sum());
+        wait.park(limit(cases, deadline), spin, &activity, || chans(cases).for_each(|(_, chan)| chan.register()));
     }
     // SAFETY: queued above.
     let told = unsafe { leave(cases, &raw const wait, sgs) };

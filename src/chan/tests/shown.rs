@@ -48,6 +48,27 @@ fn nothing_is_told_of_half_a_section() {
     assert_eq!(chan.refusal_to_receive(), Some(Refusal::Blocked));
 }
 
+/// A thread that has waited for room finds the buffer empty: that is all that the receivers could do without it. But if one of them waits by now,
+/// it has waited for this thread.
+#[test]
+fn a_buffer_that_was_emptied_is_all_that_can_happen() {
+    let most = |chan: &Hchan<u32>| chan.activity().most;
+    assert_eq!(most(&Hchan::makechan(1)), u64::MAX, "done in no time");
+    let chan = &Hchan::makechan(16);
+    (0..16).for_each(|value| try_send(chan, value));
+    let before = chan.activity().happened;
+    (0..16).for_each(|value| assert_eq!(recv(chan, Patience::Try), Ok(value)));
+    assert_eq!(chan.activity().happened - before, most(chan));
+    thread::scope(|scope| {
+        let receiver = scope.spawn(|| recv(chan, Patience::Forever));
+        while most(chan) != u64::MAX {
+            thread::yield_now();
+        }
+        try_send(chan, 1);
+        assert_eq!(receiver.join().unwrap(), Ok(1));
+    });
+}
+
 #[test]
 fn what_is_full_is_never_seen_otherwise() {
     for capacity in CAPACITIES {
