@@ -5,8 +5,10 @@ mod common;
 
 use common::{Random, wait_for_waiting, wait_until, waiting, watchdog};
 use gochan::{Chan, Receiver, Select, Sender, bounded, never, select, select_biased};
+use std::future::Future;
 use std::hint;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Waker};
 use std::thread;
 
 /// Fewer under an interpreter.
@@ -385,6 +387,65 @@ fn select_fairness() {
         }
     };
     assert_even((0..THROWS).filter(|_| sent()).count());
+}
+
+/// An end of a channel, with which something may be done.
+type End<'a> = Result<&'a Receiver<usize>, &'a Sender<usize>>;
+
+fn add<'a>(select: &mut Select<'a>, end: End<'a>) -> usize {
+    match end {
+        Ok(rx) => select.recv(rx),
+        Err(tx) => select.send(tx),
+    }
+}
+
+/// Whatever it is that makes two of five cases possible: each of the two is chosen half of the time.
+#[test]
+fn select_is_fair_between_all_that_is_possible() {
+    const THROWS: usize = rounds(10_000);
+    let (empty, full, buffered, closed, room, sent, received) =
+        (bounded::<usize>(1), bounded(1), bounded(THROWS), bounded(0), bounded(THROWS), bounded(0), bounded(0));
+    let nil = never::<usize>();
+    full.0.send(0).unwrap();
+    drop(closed.0);
+    let possible: [(&str, End<'_>); 5] = [
+        ("a value in the buffer", Ok(&buffered.1)),
+        ("a channel that is closed", Ok(&closed.1)),
+        ("a free slot", Err(&room.0)),
+        ("a sender that waits", Ok(&sent.1)),
+        ("a receiver that waits", Err(&received.0)),
+    ];
+    for (i, (one, first)) in possible.into_iter().enumerate() {
+        for (other, second) in possible.into_iter().skip(i + 1) {
+            while buffered.0.try_send(0).is_ok() {}
+            // And what receivers were given that have gone since.
+            for rx in [&room.1, &received.1] {
+                rx.drain().for_each(drop);
+            }
+            let mut context = Context::from_waker(Waker::noop());
+            let mut senders: Vec<_> = (0..THROWS).map(|_| Box::pin(sent.0.send_async(0))).collect();
+            let mut receivers: Vec<_> = (0..THROWS).map(|_| Box::pin(received.1.recv_async())).collect();
+            assert!(senders.iter_mut().all(|sender| sender.as_mut().poll(&mut context).is_pending()));
+            assert!(receivers.iter_mut().all(|receiver| receiver.as_mut().poll(&mut context).is_pending()));
+            let mut select = Select::new();
+            let _ = select.recv(&empty.1);
+            let firsts = add(&mut select, first);
+            let _ = select.send(&full.0);
+            let _ = add(&mut select, second);
+            let _ = select.recv(&nil);
+            let ones = (0..THROWS).filter(|_| {
+                let operation = select.select();
+                let is_one = operation.index() == firsts;
+                match if is_one { first } else { second } {
+                    Ok(rx) => assert_eq!(operation.recv(rx).is_err(), std::ptr::eq(rx, &raw const closed.1)),
+                    Err(tx) => operation.send(tx, 0).unwrap(),
+                }
+                is_one
+            });
+            println!("{one}, {other}");
+            assert_even(ones.count());
+        }
+    }
 }
 
 /// A biased select is not fair.

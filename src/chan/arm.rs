@@ -9,10 +9,11 @@
 use super::handshake::Promised;
 use super::hchan::{Hchan, WORTH_A_LOOK};
 use super::section::{Batch, Ended, Locked, RecvNow};
-use super::shown::{CLOSED, READABLE, WRITABLE};
+use super::shown::{CLOSED, OFFERED, OPAQUE, READABLE, WANTED, WRITABLE, sendx};
 use super::timer::Timer;
 use super::waitq::{List, Sudog};
 use crate::park::{Ready, Sought, Spin};
+use crate::primitive::Ordering;
 use std::mem::ManuallyDrop;
 use std::ptr;
 use std::time::Instant;
@@ -140,6 +141,9 @@ pub(crate) trait Selectable {
 
     /// How much has happened here: a number that grows with everything that does.
     fn stamp(&self) -> u64;
+
+    /// Is an operation possible, as far as a look shows? It decides nothing.
+    fn seems_ready(&self, dir: Dir) -> bool;
 
     /// Is an operation possible?
     fn is_ready(&self, dir: Dir) -> bool;
@@ -343,6 +347,15 @@ impl<T> Selectable for Hchan<T> {
     unsafe fn watch(&self, sg: *const Sudog) -> bool {
         // SAFETY: the caller's contract.
         unsafe { Hchan::watch(self, &*sg) }
+    }
+
+    /// Without branches: no processor can guess what they would be taken by.
+    fn seems_ready(&self, dir: Dir) -> bool {
+        let (word, recvx) = (self.summary.load(Ordering::Relaxed), self.recvx.load(Ordering::Relaxed));
+        match dir {
+            Dir::Send => (word & (CLOSED | WANTED | OPAQUE) != 0) | self.has_slot(),
+            Dir::Recv => (word & (CLOSED | OFFERED | OPAQUE) != 0) | (sendx(word) != recvx),
+        }
     }
 
     fn is_ready(&self, dir: Dir) -> bool {

@@ -1,6 +1,7 @@
 //! Select: a list of operations that is made at run time.
 
-use super::{Case, First, INLINE, selectgo_after, watch};
+use super::first::First;
+use super::{Case, INLINE, selectgo_after, watch};
 use crate::chan::arm::{Dir, Fired, Target};
 use crate::chan::handshake::{Promise, Promised};
 use crate::chan::hchan::Patience;
@@ -243,7 +244,7 @@ impl<'a> Select<'a> {
             first.case
         } else {
             // SAFETY: as above.
-            let fired = unsafe { self.run_after(first, &mut selected.slot, *patience, at) };
+            let fired = unsafe { selectgo_after(first, cases, patience, at) };
             let Some((case, fired)) = fired else { return false };
             selected.fired = fired;
             case
@@ -251,23 +252,6 @@ impl<'a> Select<'a> {
         let Case { target, dir, .. } = self.cases[case];
         (selected.index, selected.target, selected.dir) = (self.indices[case], target, dir);
         true
-    }
-
-    /// The rest of a select whose first glance has not fired.
-    ///
-    /// # Safety
-    /// The slot has room for every value that may be received.
-    #[inline(never)]
-    unsafe fn run_after(
-        &mut self,
-        first: First,
-        slot: &mut Slot,
-        patience: Patience,
-        at: &'static Location<'static>,
-    ) -> Option<(usize, Fired)> {
-        self.receive_in(slot);
-        // SAFETY: the caller's contract.
-        unsafe { selectgo_after(first, &self.cases, self.biased, patience, at) }
     }
 
     /// A slot for any value that may be received.

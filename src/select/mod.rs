@@ -15,6 +15,7 @@
 mod arms;
 mod awaiting;
 mod dynamic;
+mod first;
 mod future;
 mod held;
 #[cfg(all(test, gochan_loom))]
@@ -34,8 +35,9 @@ use crate::chan::handshake::Promised;
 use crate::chan::hchan::Patience;
 use crate::chan::timer::{Timer, sooner};
 use crate::chan::waitq::Sudog;
-use crate::park::{self, Activity, Done, Outcome, Ready, Reason, Spin, Wait};
+use crate::park::{Activity, Done, Outcome, Ready, Reason, Spin, Wait};
 use crate::primitive::is_over;
+use first::First;
 use held::Held;
 use order::Order;
 use smallvec::SmallVec;
@@ -88,6 +90,8 @@ impl From<(usize, Attempt)> for Pass {
 /// One select at work.
 struct Selectgo<'c> {
     cases: &'c [Case<'c>],
+    /// Where values are received, if not in the rooms of their arms.
+    room: Option<*mut ()>,
     order: Order,
     at: &'static Location<'static>,
     patience: Patience,
@@ -98,47 +102,6 @@ struct Selectgo<'c> {
     now: Option<Instant>,
     /// The sum of the stamps that pass 0 has read. Stamps grow only, so it is the same again if, and as long as, all are.
     seen: u64,
-}
-
-/// How a select begins: which arm it has glanced at, and what came of that, if it can ever be ready.
-struct First {
-    case: usize,
-    glance: Option<Glance>,
-}
-
-impl First {
-    /// Most selects that find something end here, before anything is made for the other arms. The arm is chosen as in any
-    /// other pass: this is the beginning of pass 0. What is received goes to `room`, or, without one, to that of the arm.
-    ///
-    /// # Safety
-    /// As for [`selectgo`].
-    #[inline(always)]
-    unsafe fn glance(cases: &[Case<'_>], biased: bool, patience: &Patience, room: Option<*mut ()>) -> Self {
-        if !matches!(patience, Patience::Try) {
-            park::spend();
-        }
-        // Before any is touched.
-        assert!(cases.len() <= usize::from(u16::MAX), "too many operations in a select");
-        let case = order::first(cases.len(), biased);
-        let glance = match cases.get(case) {
-            Some(&Case { target: Target::Chan(chan), dir, room: own }) => {
-                // SAFETY: the caller's contract.
-                Some(unsafe { chan.glance(dir, room.unwrap_or(own)) })
-            }
-            // An arm that is ready must not be passed over because it came first.
-            Some(&Case { target: Target::Timer(timer), room: own, .. }) => {
-                Some(glance_at_timer(timer, Instant::now(), room.unwrap_or(own)))
-            }
-            _ => None,
-        };
-        Self { case, glance }
-    }
-
-    /// What the select ends with, if it does.
-    #[inline]
-    fn ended(&self) -> Option<Fired> {
-        self.glance.as_ref().and_then(Glance::fired)
-    }
 }
 
 /// A glance at a timer, as of `now`. Its room is for an instant.
@@ -170,25 +133,46 @@ pub(crate) unsafe fn selectgo(
         let first = First::glance(cases, biased, &patience, None);
         match first.ended() {
             Some(fired) => Some((first.case, fired)),
-            None => selectgo_after(first, cases, biased, patience, at),
+            None => selectgo_after(first, cases, &patience, at),
         }
     }
 }
 
-/// The rest of a select whose first glance has not fired.
+/// A select whose first glance has not fired.
 ///
 /// # Safety
-/// As for [`selectgo`].
+/// As for [`selectgo`], or, if there is one room for all arms, of that.
 #[inline(never)]
 unsafe fn selectgo_after(
     first: First,
     cases: &[Case<'_>],
-    biased: bool,
-    patience: Patience,
+    patience: &Patience,
     at: &'static Location<'static>,
 ) -> Option<(usize, Fired)> {
-    let mut this = Selectgo::new(cases, biased, patience, at);
-    this.order.begin_with(first.case);
+    // SAFETY: the caller's contract.
+    unsafe {
+        let first = first.look_on(cases, patience);
+        match first.ended() {
+            Some(fired) => Some((first.case, fired)),
+            None => selectgo_rest(first, cases, patience, at),
+        }
+    }
+}
+
+/// The rest of a select that has not ended with its first glances. Apart, for the sake of the frame.
+///
+/// # Safety
+/// As for [`selectgo_after`].
+#[inline(never)]
+unsafe fn selectgo_rest(
+    first: First,
+    cases: &[Case<'_>],
+    patience: &Patience,
+    at: &'static Location<'static>,
+) -> Option<(usize, Fired)> {
+    let mut this = Selectgo::new(cases, first.biased, *patience, at);
+    this.room = first.room;
+    let k = this.begin_with(&first);
     // SAFETY: the caller's contract.
     let glances = unsafe {
         match first.glance {
@@ -196,11 +180,10 @@ unsafe fn selectgo_after(
             Some(Glance::Nothing(_)) if this.nonblocking && cases.len() == 1 => return None,
             Some(Glance::Nothing(word)) => {
                 this.add_seen(word);
-                this.glances(1)
+                this.glances(k + 1)
             }
-            Some(Glance::Locked) => Glances::Locked(0),
-            Some(glance) => return Some((first.case, glance.fired()?)),
-            None => this.glances(0),
+            Some(Glance::Locked) => Glances::Locked(k),
+            _ => this.glances(0),
         }
     };
     match glances {
@@ -273,6 +256,7 @@ impl<'c> Selectgo<'c> {
     fn new(cases: &'c [Case<'c>], biased: bool, patience: Patience, at: &'static Location<'static>) -> Self {
         Self {
             cases,
+            room: None,
             order: Order::new(cases.len(), biased),
             at,
             patience,
@@ -281,6 +265,18 @@ impl<'c> Selectgo<'c> {
             now: None,
             seen: 0,
         }
+    }
+
+    /// What has been glanced at comes first. Returns as the how many-th the last of it comes.
+    fn begin_with(&mut self, first: &First) -> usize {
+        let Some((before, stamp)) = first.before else {
+            self.order.begin_with(first.case);
+            return 0;
+        };
+        self.add_seen(stamp);
+        self.order.begin_with(before);
+        self.order.go_on_with(first.case);
+        1
     }
 
     /// Rounds after the first glances.
@@ -299,7 +295,7 @@ impl<'c> Selectgo<'c> {
                     let panic = ready.try_fire();
                     if !panic.is_nobody() {
                         // SAFETY: what was received is in the room, and nobody will look there any more.
-                        unsafe { self.cases[case].target.give_up(fired, self.cases[case].room) };
+                        unsafe { self.cases[case].target.give_up(fired, self.room(&self.cases[case])) };
                         panic.fire();
                     }
                     return Some((case, fired));
@@ -361,6 +357,10 @@ impl<'c> Selectgo<'c> {
         unsafe { self.park(held, deadline) }
     }
 
+    fn room(&self, case: &Case<'_>) -> *mut () {
+        self.room.unwrap_or(case.room)
+    }
+
     fn deadline(&mut self) -> Option<Instant> {
         *self.deadline.get_or_insert_with(|| self.patience.deadline())
     }
@@ -410,8 +410,8 @@ impl<'c> Selectgo<'c> {
             let glance = match case.target {
                 Target::Never => continue,
                 // SAFETY: the room is the caller's.
-                Target::Chan(chan) => unsafe { chan.glance(case.dir, case.room) },
-                Target::Timer(timer) => glance_at_timer(timer, self.now(), case.room),
+                Target::Chan(chan) => unsafe { chan.glance(case.dir, self.room(case)) },
+                Target::Timer(timer) => glance_at_timer(timer, self.now(), self.room(case)),
             };
             match (&glance, glance.fired()) {
                 (_, Some(fired)) => return Glances::Fired(i, fired),
@@ -438,7 +438,8 @@ impl<'c> Selectgo<'c> {
                 Glances::Locked(k) => k,
             };
             let i = self.order.picked(k);
-            let Case { target, dir, room } = self.cases[i];
+            let Case { target, dir, .. } = self.cases[i];
+            let room = self.room(&self.cases[i]);
             let chan = target.as_chan().expect("a channel that is locked");
             // SAFETY: the glance has locked it, and the room is the caller's.
             match unsafe { chan.look_closer(dir, room, self.nonblocking) } {
@@ -458,7 +459,8 @@ impl<'c> Selectgo<'c> {
         self.now = None;
         for k in 0..self.cases.len() {
             let i = self.order.picked(k);
-            let Case { target, dir, room } = self.cases[i];
+            let Case { target, dir, .. } = self.cases[i];
+            let room = self.room(&self.cases[i]);
             let attempt = match target {
                 Target::Never => continue,
                 // SAFETY: the channel is locked, and the room is the caller's.
@@ -536,7 +538,8 @@ impl<'c> Selectgo<'c> {
     unsafe fn queue(&mut self, mut held: Held<'_>, wait: *const Wait, sgs: *mut Sudog, polled: bool) -> Ready {
         // In the order of the passes, so that of two arms on one channel neither is always the first.
         for arm in (0..self.cases.len()).map(|k| self.order.picked(k)) {
-            let Case { target, dir, room } = self.cases[arm];
+            let Case { target, dir, .. } = self.cases[arm];
+            let room = self.room(&self.cases[arm]);
             let mut sg = Sudog::new(wait, arm as u16, if dir == Dir::Recv { room } else { ptr::null_mut() });
             sg.polled = polled && dir == Dir::Send;
             // SAFETY: the caller's contract.
@@ -555,9 +558,8 @@ impl<'c> Selectgo<'c> {
     /// # Safety
     /// The arm's channel is locked, no other is, and the sender was claimed since.
     unsafe fn meet(&mut self, case: usize, sender: *const Sudog) -> Result<(usize, Fired, Ready), Again> {
-        let Case { target: Target::Chan(chan), room, .. } = self.cases[case] else {
-            unreachable!("a channel's sender")
-        };
+        let Target::Chan(chan) = self.cases[case].target else { unreachable!("a channel's sender") };
+        let room = self.room(&self.cases[case]);
         let wait = Wait::of_caller(Reason::Select, self.at);
         let mut sg = Sudog::new(&raw const wait, case as u16, room);
         sg.nonblocking = true;

@@ -1,7 +1,7 @@
 //! The order in which a select looks at its arms: a random permutation, made as far as it is needed.
 
 /// So many arms are permuted in one word, four bits each.
-const FEW: usize = 16;
+pub(super) const FEW: usize = 16;
 
 /// A permutation of the arms; the identity for a biased select.
 pub(super) struct Order {
@@ -25,6 +25,13 @@ impl Order {
         if self.len > 0 {
             self.swap(0, first);
         }
+    }
+
+    /// And another one as the second.
+    #[inline]
+    pub(super) fn go_on_with(&mut self, second: usize) {
+        // The 0th is where the first one was; nothing else has moved.
+        self.swap(1, if second == 0 { self.picked(0) } else { second });
     }
 
     #[inline]
@@ -59,6 +66,16 @@ impl Order {
 #[inline]
 pub(super) fn first(len: usize, biased: bool) -> usize {
     if biased || len < 2 { 0 } else { random(len) }
+}
+
+/// One of a set of arms: each with the same probability.
+#[inline]
+pub(super) fn one_of(mut set: u32) -> Option<usize> {
+    let len = set.count_ones() as usize;
+    if len > 1 {
+        (0..random(len)).for_each(|_| set &= set - 1);
+    }
+    (len > 0).then(|| set.trailing_zeros() as usize)
 }
 
 /// A number below `bound`, which is at most 2^16.
@@ -106,21 +123,23 @@ fn random(bound: usize) -> usize {
 
 #[cfg(all(test, not(any(gochan_loom, gochan_shuttle))))]
 mod tests {
-    use super::{Order, first};
+    use super::{Order, first, one_of};
 
-    /// Every permutation of four is as frequent as every other, also if the first arm was chosen before the others.
+    /// Every permutation of four is as frequent as every other, also if the first arm, or the second as well, was chosen before the others.
     #[test]
     fn uniform() {
         let rounds = if cfg!(miri) { 240 } else { 240_000 };
-        for first_before in [false, true] {
+        for before in 0..=2 {
             let mut counts = std::collections::HashMap::new();
             for _ in 0..rounds {
                 let mut order = Order::new(4, false);
-                if first_before {
+                if before > 0 {
                     order.begin_with(first(4, false));
                 }
-                let permutation =
-                    [0, 1, 2, 3].map(|k| if k == 0 && first_before { order.picked(0) } else { order.pick(k) });
+                if before > 1 {
+                    order.go_on_with(one_of(0b1111 & !(1 << order.picked(0))).unwrap());
+                }
+                let permutation = [0, 1, 2, 3].map(|k| if k < before { order.picked(k) } else { order.pick(k) });
                 *counts.entry(permutation).or_insert(0) += 1;
             }
             assert_eq!(counts.len(), 24);
@@ -141,6 +160,13 @@ mod tests {
             picked.sort_unstable();
             assert!(picked.into_iter().eq(0..len));
         }
+    }
+
+    #[test]
+    fn one_of_a_set() {
+        assert_eq!((one_of(0), one_of(1), one_of(1 << 15)), (None, Some(0), Some(15)));
+        let picked: std::collections::HashSet<_> = (0..1000).map(|_| one_of(0b1010_0100).unwrap()).collect();
+        assert!(picked.is_subset(&[2, 5, 7].into()) && (cfg!(miri) || picked.len() == 3));
     }
 
     #[test]

@@ -1,0 +1,94 @@
+//! How a select begins: with a glance at one arm, and then at one of those that seem to be possible.
+//!
+//! Most selects that find something end here, before anything is made for the other arms. Of the arms that are possible each is chosen with the
+//! same probability: either the first one is, which is any of all, or the second is any of those that are.
+//!
+//! What seems to be possible decides nothing but where to look: a glance fires the arm, or it does not, and the passes that come after that
+//! look at all the others.
+
+use super::order::{self, FEW};
+use super::{Case, glance_at_timer};
+use crate::chan::arm::{Fired, Glance, Target};
+use crate::chan::hchan::Patience;
+use crate::park;
+use std::time::Instant;
+
+/// A second glance decides nothing that the passes would not: so loom, for which each look multiplies what there is to explore, does without.
+const LOOKS_ON: bool = cfg!(not(gochan_loom));
+
+/// Which arm a select has glanced at last, and what came of that, if it can ever be ready.
+pub(super) struct First {
+    pub(super) case: usize,
+    pub(super) glance: Option<Glance>,
+    /// The arm that it has glanced at before that, and the stamp of the moment at which that was not possible.
+    pub(super) before: Option<(usize, u64)>,
+    pub(super) biased: bool,
+    /// Where values are received, if not in the rooms of their arms.
+    pub(super) room: Option<*mut ()>,
+}
+
+impl First {
+    /// The arm is chosen as in any other pass: this is the beginning of pass 0. What is received goes to `room`, or, without one, to
+    /// that of the arm.
+    ///
+    /// # Safety
+    /// As for [`selectgo`](super::selectgo).
+    #[inline(always)]
+    pub(super) unsafe fn glance(cases: &[Case<'_>], biased: bool, patience: &Patience, room: Option<*mut ()>) -> Self {
+        if !matches!(patience, Patience::Try) {
+            park::spend();
+        }
+        // Before any is touched.
+        assert!(cases.len() <= usize::from(u16::MAX), "too many operations in a select");
+        let case = order::first(cases.len(), biased);
+        let glance = match cases.get(case) {
+            Some(&Case { target: Target::Chan(chan), dir, room: own }) => {
+                // SAFETY: the caller's contract.
+                Some(unsafe { chan.glance(dir, room.unwrap_or(own)) })
+            }
+            // An arm that is ready must not be passed over because it came first.
+            Some(&Case { target: Target::Timer(timer), room: own, .. }) => {
+                Some(glance_at_timer(timer, Instant::now(), room.unwrap_or(own)))
+            }
+            _ => None,
+        };
+        Self { case, glance, before: None, biased, room }
+    }
+
+    /// The arm was not possible: glances at one that seems to be. A look at all of them costs less than a glance at another one, which is in vain
+    /// as often as not, and each time for a reason that no processor can guess. Not for who must not wait: that one mostly finds nothing.
+    ///
+    /// # Safety
+    /// As for [`selectgo`](super::selectgo).
+    #[inline]
+    pub(super) unsafe fn look_on(self, cases: &[Case<'_>], patience: &Patience) -> Self {
+        let looks_on =
+            LOOKS_ON && !self.biased && (2..=FEW).contains(&cases.len()) && !matches!(patience, Patience::Try);
+        let Some(Glance::Nothing(stamp)) = self.glance else { return self };
+        if !looks_on {
+            return self;
+        }
+        let mut ready = 0;
+        for (i, case) in cases.iter().enumerate() {
+            match case.target {
+                Target::Never => {}
+                Target::Chan(chan) => ready |= u32::from(chan.seems_ready(case.dir)) << i,
+                // Whether it is due, the clock says, which costs more than all else here.
+                Target::Timer(_) => return self,
+            }
+        }
+        let Some(case) = order::one_of(ready & !(1 << self.case)) else { return self };
+        let &Case { target: Target::Chan(chan), dir, room: own } = &cases[case] else {
+            unreachable!("only channels seem to be ready")
+        };
+        // SAFETY: the caller's contract.
+        let glance = unsafe { chan.glance(dir, self.room.unwrap_or(own)) };
+        Self { case, glance: Some(glance), before: Some((self.case, stamp)), ..self }
+    }
+
+    /// What the select ends with, if it does.
+    #[inline]
+    pub(super) fn ended(&self) -> Option<Fired> {
+        self.glance.as_ref().and_then(Glance::fired)
+    }
+}
