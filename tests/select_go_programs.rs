@@ -4,6 +4,7 @@
 mod common;
 
 use common::{Random, wait_for_waiting, wait_until, waiting, watchdog};
+use futures_executor::block_on;
 use gochan::{Chan, Receiver, Select, Sender, bounded, never, select, select_biased};
 use std::future::Future;
 use std::hint;
@@ -415,36 +416,38 @@ fn select_is_fair_between_all_that_is_possible() {
         ("a sender that waits", Ok(&sent.1)),
         ("a receiver that waits", Err(&received.0)),
     ];
-    for (i, (one, first)) in possible.into_iter().enumerate() {
-        for (other, second) in possible.into_iter().skip(i + 1) {
-            while buffered.0.try_send(0).is_ok() {}
-            // And what receivers were given that have gone since.
-            for rx in [&room.1, &received.1] {
-                rx.drain().for_each(drop);
-            }
-            let mut context = Context::from_waker(Waker::noop());
-            let mut senders: Vec<_> = (0..THROWS).map(|_| Box::pin(sent.0.send_async(0))).collect();
-            let mut receivers: Vec<_> = (0..THROWS).map(|_| Box::pin(received.1.recv_async())).collect();
-            assert!(senders.iter_mut().all(|sender| sender.as_mut().poll(&mut context).is_pending()));
-            assert!(receivers.iter_mut().all(|receiver| receiver.as_mut().poll(&mut context).is_pending()));
-            let mut select = Select::new();
-            let _ = select.recv(&empty.1);
-            let firsts = add(&mut select, first);
-            let _ = select.send(&full.0);
-            let _ = add(&mut select, second);
-            let _ = select.recv(&nil);
-            let ones = (0..THROWS).filter(|_| {
-                let operation = select.select();
-                let is_one = operation.index() == firsts;
-                match if is_one { first } else { second } {
-                    Ok(rx) => assert_eq!(operation.recv(rx).is_err(), std::ptr::eq(rx, &raw const closed.1)),
-                    Err(tx) => operation.send(tx, 0).unwrap(),
-                }
-                is_one
-            });
-            println!("{one}, {other}");
-            assert_even(ones.count());
+    let pairs = possible
+        .into_iter()
+        .enumerate()
+        .flat_map(|(i, one)| possible.into_iter().skip(i + 1).map(move |other| (one, other)));
+    for (((one, first), (other, second)), is_async) in pairs.flat_map(|pair| [(pair, false), (pair, true)]) {
+        while buffered.0.try_send(0).is_ok() {}
+        // And what receivers were given that have gone since.
+        for rx in [&room.1, &received.1] {
+            rx.drain().for_each(drop);
         }
+        let mut context = Context::from_waker(Waker::noop());
+        let mut senders: Vec<_> = (0..THROWS).map(|_| Box::pin(sent.0.send_async(0))).collect();
+        let mut receivers: Vec<_> = (0..THROWS).map(|_| Box::pin(received.1.recv_async())).collect();
+        assert!(senders.iter_mut().all(|sender| sender.as_mut().poll(&mut context).is_pending()));
+        assert!(receivers.iter_mut().all(|receiver| receiver.as_mut().poll(&mut context).is_pending()));
+        let mut select = Select::new();
+        let _ = select.recv(&empty.1);
+        let firsts = add(&mut select, first);
+        let _ = select.send(&full.0);
+        let _ = add(&mut select, second);
+        let _ = select.recv(&nil);
+        let ones = (0..THROWS).filter(|_| {
+            let operation = if is_async { block_on(select.select_async()) } else { select.select() };
+            let is_one = operation.index() == firsts;
+            match if is_one { first } else { second } {
+                Ok(rx) => assert_eq!(operation.recv(rx).is_err(), std::ptr::eq(rx, &raw const closed.1)),
+                Err(tx) => operation.send(tx, 0).unwrap(),
+            }
+            is_one
+        });
+        println!("{one}, {other}, async: {is_async}");
+        assert_even(ones.count());
     }
 }
 

@@ -1,7 +1,7 @@
 //! Select: a list of operations that is made at run time.
 
 use super::first::First;
-use super::{Case, INLINE, selectgo_after, watch};
+use super::{Case, INLINE, selectgo_after, spend, watch};
 use crate::chan::arm::{Dir, Fired, Target};
 use crate::chan::handshake::{Promise, Promised};
 use crate::chan::hchan::Patience;
@@ -237,8 +237,9 @@ impl<'a> Select<'a> {
     fn run(&mut self, selected: &mut Selected<'a>, patience: &Patience, at: &'static Location<'static>) -> bool {
         let room = if is_small(self.needs) { selected.slot.room() } else { self.large_room_in(&mut selected.slot) };
         let cases = &*self.cases;
+        spend(patience);
         // SAFETY: the room is large enough for every value that may be received.
-        let first = unsafe { First::glance(cases, self.biased, patience, Some(room)) };
+        let first = unsafe { First::glance(cases, self.biased, Some(room)) };
         let case = if let Some(fired) = first.ended() {
             selected.fired = fired;
             first.case

@@ -10,7 +10,6 @@ use super::order::{self, FEW};
 use super::{Case, glance_at_timer};
 use crate::chan::arm::{Fired, Glance, Target};
 use crate::chan::hchan::Patience;
-use crate::park;
 use std::time::Instant;
 
 /// A second glance decides nothing that the passes would not: so loom, for which each look multiplies what there is to explore, does without.
@@ -34,10 +33,7 @@ impl First {
     /// # Safety
     /// As for [`selectgo`](super::selectgo).
     #[inline(always)]
-    pub(super) unsafe fn glance(cases: &[Case<'_>], biased: bool, patience: &Patience, room: Option<*mut ()>) -> Self {
-        if !matches!(patience, Patience::Try) {
-            park::spend();
-        }
+    pub(super) unsafe fn glance(cases: &[Case<'_>], biased: bool, room: Option<*mut ()>) -> Self {
         // Before any is touched.
         assert!(cases.len() <= usize::from(u16::MAX), "too many operations in a select");
         let case = order::first(cases.len(), biased);

@@ -7,6 +7,7 @@
 #![allow(missing_docs, reason = "hidden: only the macros name what is public here")]
 
 use super::arms::{Arm, patience};
+use super::first::First;
 use super::held::Held;
 use super::task::TaskWait;
 use super::{Again, Case, Pass, Selectgo, fired, reason, unqueue};
@@ -86,6 +87,15 @@ impl Going {
         // SAFETY: the caller's contract. While the select is queued, others touch only what is atomic or in cells.
         unsafe {
             let mut nonblocking = matches!((*this).patience, Patience::Try);
+            // Most selects that find something end here.
+            let mut first = None;
+            if (*this).stage == Stage::Idle {
+                let glanced = First::glance(cases, (*this).biased, None).look_on(cases, &(*this).patience);
+                if let Some(fired) = glanced.ended() {
+                    return Poll::Ready(Some((glanced.case, fired)));
+                }
+                first = Some(glanced);
+            }
             loop {
                 if (*this).stage != Stage::Idle {
                     if (*this).task.wait.done().is_none() {
@@ -101,12 +111,14 @@ impl Going {
                         return Self::end(this, cases, ended);
                     }
                 }
-                // Before anything is locked.
-                drop((*this).task.wait.take_waiter());
+                if first.is_none() {
+                    // Before anything is locked.
+                    drop((*this).task.wait.take_waiter());
+                }
                 let mut go = Selectgo::new(cases, (*this).biased, (*this).patience, (*this).at);
                 go.nonblocking = nonblocking;
                 go.deadline = (*this).deadline;
-                let started = Self::start(this, &mut go, sgs);
+                let started = Self::start(this, &mut go, first.take(), sgs);
                 (*this).deadline = go.deadline;
                 match started {
                     Ok(Poll::Ready(fired)) => return Self::end(this, cases, fired),
@@ -135,15 +147,26 @@ impl Going {
         Poll::Ready(Some(fired))
     }
 
-    /// Looks, and queues if nothing is possible.
+    /// Looks, or goes on looking behind the first glances, and queues if nothing is possible.
     ///
     /// # Safety
     /// As for [`poll`](Self::poll).
-    unsafe fn start(this: *mut Self, go: &mut Selectgo<'_>, sgs: *mut Sudog) -> Result<Poll<(usize, Fired)>, Again> {
+    unsafe fn start(
+        this: *mut Self,
+        go: &mut Selectgo<'_>,
+        first: Option<First>,
+        sgs: *mut Sudog,
+    ) -> Result<Poll<(usize, Fired)>, Again> {
         // SAFETY: the caller's contract.
         unsafe {
             let mut held = None;
-            let mut pass = go.pass0();
+            let mut pass = match first {
+                Some(first) => {
+                    let glances = go.glances_after(&first);
+                    go.look(glances)
+                }
+                None => go.pass0(),
+            };
             if let Pass::Nothing = pass {
                 if go.nonblocking && go.is_unchanged() {
                     return Err(Again::Never);
@@ -222,9 +245,13 @@ impl Going {
     ///
     /// # Safety
     /// As for [`poll`](Self::poll).
+    #[inline]
     pub(super) unsafe fn give_up(this: *mut Self, cases: &[Case<'_>], sgs: *const Sudog) {
         // SAFETY: the caller's contract; what was received is in its room.
         unsafe {
+            if (*this).stage == Stage::Idle {
+                return;
+            }
             if let Some((case, fired)) = Self::leave(this, cases, sgs) {
                 cases[case].target.give_up(fired, cases[case].room);
             }

@@ -35,7 +35,7 @@ use crate::chan::handshake::Promised;
 use crate::chan::hchan::Patience;
 use crate::chan::timer::{Timer, sooner};
 use crate::chan::waitq::Sudog;
-use crate::park::{Activity, Done, Outcome, Ready, Reason, Spin, Wait};
+use crate::park::{self, Activity, Done, Outcome, Ready, Reason, Spin, Wait};
 use crate::primitive::is_over;
 use first::First;
 use held::Held;
@@ -128,13 +128,22 @@ pub(crate) unsafe fn selectgo(
     patience: Patience,
     at: &'static Location<'static>,
 ) -> Option<(usize, Fired)> {
+    spend(&patience);
     // SAFETY: the caller's contract.
     unsafe {
-        let first = First::glance(cases, biased, &patience, None);
+        let first = First::glance(cases, biased, None);
         match first.ended() {
             Some(fired) => Some((first.case, fired)),
             None => selectgo_after(first, cases, &patience, at),
         }
+    }
+}
+
+/// A goroutine that selects again and again makes room for others.
+#[inline(always)]
+fn spend(patience: &Patience) {
+    if !matches!(patience, Patience::Try) {
+        park::spend();
     }
 }
 
@@ -172,26 +181,18 @@ unsafe fn selectgo_rest(
 ) -> Option<(usize, Fired)> {
     let mut this = Selectgo::new(cases, first.biased, *patience, at);
     this.room = first.room;
-    let k = this.begin_with(&first);
+    // One channel, one moment.
+    if this.nonblocking && cases.len() == 1 && matches!(first.glance, Some(Glance::Nothing(_))) {
+        return None;
+    }
     // SAFETY: the caller's contract.
-    let glances = unsafe {
-        match first.glance {
-            // One channel, one moment.
-            Some(Glance::Nothing(_)) if this.nonblocking && cases.len() == 1 => return None,
-            Some(Glance::Nothing(word)) => {
-                this.add_seen(word);
-                this.glances(k + 1)
-            }
-            Some(Glance::Locked) => Glances::Locked(k),
-            _ => this.glances(0),
+    unsafe {
+        match this.glances_after(&first) {
+            // The quick ends: something was there, or nothing and that is enough.
+            Glances::Fired(case, fired) => Some((case, fired)),
+            Glances::Nothing if this.nonblocking && this.is_unchanged() => None,
+            glances => this.go_on(glances),
         }
-    };
-    match glances {
-        // The quick ends: something was there, or nothing and that is enough.
-        Glances::Fired(case, fired) => Some((case, fired)),
-        Glances::Nothing if this.nonblocking && this.is_unchanged() => None,
-        // SAFETY: the caller's contract.
-        glances => unsafe { this.go_on(glances) },
     }
 }
 
@@ -267,16 +268,30 @@ impl<'c> Selectgo<'c> {
         }
     }
 
-    /// What has been glanced at comes first. Returns as the how many-th the last of it comes.
-    fn begin_with(&mut self, first: &First) -> usize {
-        let Some((before, stamp)) = first.before else {
-            self.order.begin_with(first.case);
-            return 0;
+    /// The quick part of pass 0, whose beginning were the first glances.
+    ///
+    /// # Safety
+    /// As for [`selectgo`].
+    unsafe fn glances_after(&mut self, first: &First) -> Glances {
+        let k = match first.before {
+            None => {
+                self.order.begin_with(first.case);
+                0
+            }
+            Some((before, stamp)) => {
+                self.add_seen(stamp);
+                self.order.begin_with(before);
+                self.order.go_on_with(first.case);
+                1
+            }
         };
-        self.add_seen(stamp);
-        self.order.begin_with(before);
-        self.order.go_on_with(first.case);
-        1
+        match first.glance {
+            Some(Glance::Locked) => return Glances::Locked(k),
+            Some(Glance::Nothing(stamp)) => self.add_seen(stamp),
+            _ => {}
+        }
+        // SAFETY: the caller's contract.
+        unsafe { self.glances(k + 1) }
     }
 
     /// Rounds after the first glances.

@@ -63,18 +63,26 @@ func pingpong(n int) time.Duration {
 }
 
 func threadring(n int) time.Duration {
-	done, first := make(chan int), make(chan int)
+	first, done := startRing(ring)
+	took := passToken(first, done, n, ring)
+	first <- stop
+	return took
+}
+
+// startRing has so many goroutines pass a token on, one hop less each time; the one that gets the last says on done which it is.
+func startRing(size int) (first, done chan int) {
+	done, first = make(chan int), make(chan int)
 	here := first
-	for i := range ring {
+	for i := range size {
 		next := first
-		if i+1 < ring {
+		if i+1 < size {
 			next = make(chan int)
 		}
 		go func(here <-chan int, next chan<- int) {
 			for hops := range here {
 				switch hops {
 				case stop:
-					if i+1 < ring {
+					if i+1 < size {
 						next <- stop
 					}
 					return
@@ -87,14 +95,17 @@ func threadring(n int) time.Duration {
 		}(here, next)
 		here = next
 	}
+	return first, done
+}
+
+func passToken(first, done chan int, hops, size int) time.Duration {
 	start := time.Now()
-	first <- n
+	first <- hops
 	last := <-done
 	took := time.Since(start)
-	if last != n%ring {
+	if last != hops%size {
 		fatal("the token ended in the wrong place")
 	}
-	first <- stop
 	return took
 }
 

@@ -26,7 +26,7 @@ const mostOperations = 5_000_000
 func main() {
 	var s spec
 	var target float64
-	flag.StringVar(&s.kind, "kind", "", "link, goroutines, latency or memory")
+	flag.StringVar(&s.kind, "kind", "", "link, goroutines, growth, latency or memory")
 	flag.StringVar(&s.what, "what", "", "which of its kind")
 	flag.IntVar(&s.cap, "cap", 0, "capacity; -1: room for all messages")
 	flag.IntVar(&s.senders, "senders", 1, "sending goroutines")
@@ -49,6 +49,8 @@ func main() {
 		}
 	case "goroutines":
 		goroutines(s)
+	case "growth":
+		growth(s)
 	case "latency":
 		latency(s)
 	case "memory":

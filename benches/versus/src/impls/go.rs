@@ -1,6 +1,6 @@
 //! Go itself: finds a toolchain, builds the program in `go/`, and tells it a scenario in its own words.
 
-use crate::scenario::{Job, Room, Scenario, Work};
+use crate::scenario::{Family, Job, Room, Scenario, Work};
 use anyhow::{Context, Result, ensure};
 use std::env;
 use std::path::{Path, PathBuf};
@@ -41,7 +41,9 @@ pub fn takes(work: &Work) -> bool {
     match *work {
         Work::Threads(link) | Work::Tasks(link, _) => link.room != Room::Unbounded,
         Work::Goroutines(..) => true,
-        Work::Limit(_) | Work::Growth(..) => false,
+        // The others are of threads.
+        Work::Growth(family, _) => matches!(family, Family::Goroutines | Family::Ring),
+        Work::Limit(_) => false,
         Work::Latency { room, .. } => room != Room::Unbounded,
         // No distinction of handles in Go: the figures stand in one of the two tables.
         Work::Memory { room, tasks, .. } => room != Room::Unbounded && !tasks,
@@ -93,7 +95,13 @@ pub fn args(scenario: &Scenario, target: Duration) -> Vec<String> {
             ("bytes", bytes(large).into()),
             ("procs", "2".into()),
         ],
-        Work::Limit(_) | Work::Growth(..) | Work::Timer(..) | Work::Guarantee { .. } => {
+        Work::Growth(family, n) => vec![
+            ("kind", "growth".into()),
+            ("what", family.name().into()),
+            ("size", n.to_string()),
+            ("procs", "1".into()),
+        ],
+        Work::Limit(_) | Work::Timer(..) | Work::Guarantee { .. } => {
             unreachable!("Go takes no part in these")
         }
     };
