@@ -159,7 +159,7 @@ impl Going {
     ) -> Result<Poll<(usize, Fired)>, Again> {
         // SAFETY: the caller's contract.
         unsafe {
-            let mut held = None;
+            let mut held = Held::none();
             let mut pass = match first {
                 Some(first) => {
                     let glances = go.glances_after(&first);
@@ -171,9 +171,8 @@ impl Going {
                 if go.nonblocking && go.is_unchanged() {
                     return Err(Again::Never);
                 }
-                let mut all = Held::lock(go.cases.iter().filter_map(|case| case.target.as_chan()));
-                pass = go.pass1(&mut all);
-                held = Some(all);
+                held.lock(go.cases.iter().filter_map(|case| case.target.as_chan()));
+                pass = go.pass1(&mut held);
             }
             let (stage, owed) = match pass {
                 Pass::Fired(case, fired, ready) => {
@@ -191,9 +190,7 @@ impl Going {
                 }
                 Pass::Lazy(case, sender) => {
                     let Case { target, room, .. } = go.cases[case];
-                    if let Some(mut held) = held {
-                        held.release(target.address());
-                    }
+                    held.release(target.address());
                     let Target::Chan(chan) = target else { unreachable!("a channel's sender") };
                     (*this).task.wait = Wait::new(Reason::Select, go.at);
                     let mut sg = Sudog::new(&raw const (*this).task.wait, case as u16, room);
@@ -207,8 +204,7 @@ impl Going {
                     let deadline = go.deadline();
                     (*this).limit = go.limit(deadline);
                     (*this).task.wait = Wait::new(reason(go.cases), go.at);
-                    let held = held.expect("locked for the last look");
-                    (Stage::Queued, go.queue(held, &raw const (*this).task.wait, sgs, true))
+                    (Stage::Queued, go.queue(&mut held, &raw const (*this).task.wait, sgs, true))
                 }
             };
             (*this).stage = stage;

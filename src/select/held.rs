@@ -22,12 +22,18 @@ fn order(chan: &dyn Selectable) -> usize {
     chan.number()
 }
 
-/// Distinct channels, all locked; the drop unlocks them.
+/// Distinct channels, all locked, or none; the drop unlocks them. Locked where it is, and lent: it is larger than what is worth to be moved.
 pub(super) struct Held<'c>(SmallVec<[&'c dyn Selectable; INLINE]>);
 
 impl<'c> Held<'c> {
-    pub(super) fn lock(chans: impl Iterator<Item = &'c dyn Selectable>) -> Self {
-        let mut all: SmallVec<[&'c dyn Selectable; INLINE]> = chans.collect();
+    pub(super) fn none() -> Self {
+        Self(SmallVec::new())
+    }
+
+    /// Locks the channels, where none is locked.
+    pub(super) fn lock(&mut self, chans: impl Iterator<Item = &'c dyn Selectable>) {
+        let all = &mut self.0;
+        all.extend(chans);
         all.sort_unstable_by_key(|chan| order(*chan));
         all.dedup_by_key(|chan| address(*chan));
         'again: loop {
@@ -45,7 +51,7 @@ impl<'c> Held<'c> {
                     continue 'again;
                 }
             }
-            return Self(all);
+            return;
         }
     }
 

@@ -346,7 +346,8 @@ impl<'c> Selectgo<'c> {
             Pass::Nothing if self.nonblocking && self.is_unchanged() => return Err(Again::Never),
             Pass::Nothing => {}
         }
-        let mut held = Held::lock(self.cases.iter().filter_map(|case| case.target.as_chan()));
+        let mut held = Held::none();
+        held.lock(self.cases.iter().filter_map(|case| case.target.as_chan()));
         // SAFETY: all channels are locked.
         match unsafe { self.pass1(&mut held) } {
             Pass::Fired(case, fired, ready) => return Ok((case, fired, ready)),
@@ -369,7 +370,7 @@ impl<'c> Selectgo<'c> {
             return Err(Again::Never);
         }
         // SAFETY: all channels are locked.
-        unsafe { self.park(held, deadline) }
+        unsafe { self.park(&mut held, deadline) }
     }
 
     fn room(&self, case: &Case<'_>) -> *mut () {
@@ -524,7 +525,7 @@ impl<'c> Selectgo<'c> {
     ///
     /// # Safety
     /// As for [`selectgo`]; `held` are all channels.
-    unsafe fn park(&mut self, held: Held<'_>, deadline: Option<Instant>) -> Result<(usize, Fired, Ready), Again> {
+    unsafe fn park(&mut self, held: &mut Held<'_>, deadline: Option<Instant>) -> Result<(usize, Fired, Ready), Again> {
         let limit = self.limit(deadline);
         let wait = Wait::of_caller(reason(self.cases), self.at);
         let mut sgs = SmallVec::<[MaybeUninit<Sudog>; INLINE]>::with_capacity(self.cases.len());
@@ -550,7 +551,7 @@ impl<'c> Selectgo<'c> {
     /// # Safety
     /// `held` are all channels. `sgs` is room for a sudog per arm; they, and `wait`, stay where they are until
     /// [`unqueue`].
-    unsafe fn queue(&mut self, mut held: Held<'_>, wait: *const Wait, sgs: *mut Sudog, polled: bool) -> Ready {
+    unsafe fn queue(&mut self, held: &mut Held<'_>, wait: *const Wait, sgs: *mut Sudog, polled: bool) -> Ready {
         // In the order of the passes, so that of two arms on one channel neither is always the first.
         for arm in (0..self.cases.len()).map(|k| self.order.picked(k)) {
             let Case { target, dir, .. } = self.cases[arm];

@@ -61,7 +61,8 @@ impl TaskWait {
             let waker = cx.waker().clone();
             let identity = identity(&waker);
             // Under all locks nobody is about to end the wait.
-            let mut held = Held::lock(cases.iter().filter_map(|case| case.target.as_chan()));
+            let mut held = Held::none();
+            held.lock(cases.iter().filter_map(|case| case.target.as_chan()));
             if (*this).wait.done().is_some() {
                 return false;
             }
