@@ -9,7 +9,6 @@
 use super::order::{self, FEW};
 use super::{Case, glance_at_timer};
 use crate::chan::arm::{Fired, Glance, Target};
-use crate::chan::hchan::Patience;
 use std::time::Instant;
 
 /// A second glance decides nothing that the passes would not: so loom, for which each look multiplies what there is to explore, does without.
@@ -57,9 +56,8 @@ impl First {
     /// # Safety
     /// As for [`selectgo`](super::selectgo).
     #[inline]
-    pub(super) unsafe fn look_on(self, cases: &[Case<'_>], patience: &Patience) -> Self {
-        let looks_on =
-            LOOKS_ON && !self.biased && (2..=FEW).contains(&cases.len()) && !matches!(patience, Patience::Try);
+    pub(super) unsafe fn look_on(self, cases: &[Case<'_>]) -> Self {
+        let looks_on = LOOKS_ON && !self.biased && (2..=FEW).contains(&cases.len());
         let Some(Glance::Nothing(stamp)) = self.glance else { return self };
         if !looks_on {
             return self;

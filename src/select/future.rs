@@ -90,7 +90,10 @@ impl Going {
             // Most selects that find something end here.
             let mut first = None;
             if (*this).stage == Stage::Idle {
-                let glanced = First::glance(cases, (*this).biased, None).look_on(cases, &(*this).patience);
+                let mut glanced = First::glance(cases, (*this).biased, None);
+                if !nonblocking && glanced.ended().is_none() {
+                    glanced = glanced.look_on(cases);
+                }
                 if let Some(fired) = glanced.ended() {
                     return Poll::Ready(Some((glanced.case, fired)));
                 }

@@ -151,7 +151,7 @@ fn spend(patience: &Patience) {
 ///
 /// # Safety
 /// As for [`selectgo`], or, if there is one room for all arms, of that.
-#[inline(never)]
+#[inline(always)]
 unsafe fn selectgo_after(
     first: First,
     cases: &[Case<'_>],
@@ -160,7 +160,27 @@ unsafe fn selectgo_after(
 ) -> Option<(usize, Fired)> {
     // SAFETY: the caller's contract.
     unsafe {
-        let first = first.look_on(cases, patience);
+        match patience {
+            Patience::Try => selectgo_rest(first, cases, patience, at),
+            _ => selectgo_on(first, cases, patience, at),
+        }
+    }
+}
+
+/// One that may wait.
+///
+/// # Safety
+/// As for [`selectgo_after`].
+#[inline(never)]
+unsafe fn selectgo_on(
+    first: First,
+    cases: &[Case<'_>],
+    patience: &Patience,
+    at: &'static Location<'static>,
+) -> Option<(usize, Fired)> {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let first = first.look_on(cases);
         match first.ended() {
             Some(fired) => Some((first.case, fired)),
             None => selectgo_rest(first, cases, patience, at),
@@ -179,12 +199,12 @@ unsafe fn selectgo_rest(
     patience: &Patience,
     at: &'static Location<'static>,
 ) -> Option<(usize, Fired)> {
-    let mut this = Selectgo::new(cases, first.biased, *patience, at);
-    this.room = first.room;
     // One channel, one moment.
-    if this.nonblocking && cases.len() == 1 && matches!(first.glance, Some(Glance::Nothing(_))) {
+    if matches!(patience, Patience::Try) && cases.len() == 1 && matches!(first.glance, Some(Glance::Nothing(_))) {
         return None;
     }
+    let mut this = Selectgo::new(cases, first.biased, *patience, at);
+    this.room = first.room;
     // SAFETY: the caller's contract.
     unsafe {
         match this.glances_after(&first) {
