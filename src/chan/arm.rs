@@ -18,6 +18,9 @@ use std::mem::ManuallyDrop;
 use std::ptr;
 use std::time::Instant;
 
+/// Room for so many values is large. In a smaller buffer several threads that select are after the same few of them.
+const LARGE: usize = 64;
+
 /// The direction of an arm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dir {
@@ -164,6 +167,9 @@ pub(crate) trait Selectable {
 
     /// A thread that selects [looks ahead](Spin::look_ahead), as it does here.
     fn look_ahead(&self, are_ready: &dyn Fn() -> usize) -> bool;
+
+    /// Is there room for so many values that seldom anybody comes for the one that somebody else has just seen?
+    fn has_large_buffer(&self) -> bool;
 
     /// Does it pay a thread that selects to [look ahead](Spin::look_ahead) here?
     fn pays_to_look_ahead(&self, dir: Dir) -> bool;
@@ -394,6 +400,10 @@ impl<T> Selectable for Hchan<T> {
     fn pays_to_look_ahead(&self, dir: Dir) -> bool {
         // A sender that queues is met by who holds all of its channels.
         self.cap >= WORTH_A_LOOK || dir == Dir::Send && self.cap > 0
+    }
+
+    fn has_large_buffer(&self) -> bool {
+        self.cap >= LARGE
     }
 
     fn register(&self) {

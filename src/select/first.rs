@@ -52,14 +52,16 @@ impl First {
 
     /// The arm was not possible: glances at one that seems to be. A look at all of them costs less than a glance at another one, which is in vain
     /// as often as not, and each time for a reason that no processor can guess. Not for who must not wait: that one mostly finds nothing.
+    /// Nor if the first one was at a small buffer, or none: there several threads come for each value, and to look at all arms takes their lines from those
+    /// who are at it.
     ///
     /// # Safety
     /// As for [`selectgo`](super::selectgo).
     #[inline]
     pub(super) unsafe fn look_on(self, cases: &[Case<'_>]) -> Self {
-        let looks_on = LOOKS_ON && !self.biased && (2..=FEW).contains(&cases.len());
         let Some(Glance::Nothing(stamp)) = self.glance else { return self };
-        if !looks_on {
+        let is_large = cases[self.case].target.as_chan().is_some_and(|chan| chan.has_large_buffer());
+        if !is_large || !LOOKS_ON || self.biased || cases.len() > FEW {
             return self;
         }
         let mut ready = 0;
