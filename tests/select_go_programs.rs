@@ -403,11 +403,13 @@ fn add<'a>(select: &mut Select<'a>, end: End<'a>) -> usize {
 /// Whatever it is that makes two of five cases possible: each of the two is chosen half of the time.
 #[test]
 fn select_is_fair_between_all_that_is_possible() {
+    // A select that finds nothing there looks at all the others.
+    const LARGE: usize = 64;
     const THROWS: usize = rounds(10_000);
     let (empty, full, buffered, closed, room, sent, received) =
-        (bounded::<usize>(1), bounded(1), bounded(THROWS), bounded(0), bounded(THROWS), bounded(0), bounded(0));
+        (bounded::<usize>(LARGE), bounded(LARGE), bounded(THROWS), bounded(0), bounded(THROWS), bounded(0), bounded(0));
     let nil = never::<usize>();
-    full.0.send(0).unwrap();
+    (0..LARGE).for_each(|value| full.0.send(value).unwrap());
     drop(closed.0);
     let possible: [(&str, End<'_>); 5] = [
         ("a value in the buffer", Ok(&buffered.1)),
