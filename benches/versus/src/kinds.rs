@@ -116,6 +116,50 @@ pub trait Tasks {
     fn open<T: Payload, U: AsyncUse<T>>(cap: Cap, senders: usize, receivers: usize, user: U) -> Option<U::Out>;
 }
 
+// ---- Tasks that select: the receiving end is a selection over four channels ----
+
+pub const ARMS: usize = 4;
+
+pub trait TaskSelects {
+    /// [`ARMS`] channels: one plain sender for each, and one receiver that selects over all.
+    fn open_rx<T: Payload, U: AsyncUse<T>>(cap: Cap, user: U) -> Option<U::Out>;
+}
+
+/// The receives of a library without a select for tasks, raced by tokio's `select!`. It keeps senders, so that no channel is closed before all
+/// messages are there.
+pub struct Raced<S, R> {
+    receivers: [R; ARMS],
+    _senders: Vec<S>,
+}
+
+impl<S, R> Raced<S, R> {
+    /// The senders, and the receiver.
+    pub fn over(mut make: impl FnMut() -> (S, R)) -> (Vec<S>, Self)
+    where
+        S: Clone,
+    {
+        let mut senders = Vec::new();
+        let receivers = [(); ARMS].map(|()| {
+            let (tx, rx) = make();
+            senders.push(tx);
+            rx
+        });
+        (senders.clone(), Raced { receivers, _senders: senders })
+    }
+}
+
+impl<T: Payload, S: Send + 'static, R: AsyncRx<T>> AsyncRx<T> for Raced<S, R> {
+    async fn recv(&mut self) -> Option<T> {
+        let [a, b, c, d] = &mut self.receivers;
+        tokio::select! {
+            value = a.recv() => value,
+            value = b.recv() => value,
+            value = c.recv() => value,
+            value = d.recv() => value,
+        }
+    }
+}
+
 // ---- Goroutines, and whatever stands in for them ----
 
 /// A channel of numbers between goroutines.

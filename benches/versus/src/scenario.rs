@@ -438,9 +438,9 @@ fn tasks() -> Vec<Scenario> {
     let mut all = Vec::new();
     for (group, prefix, workers) in [("tasks-mt", "mt", 2), ("tasks-ct", "ct", 1)] {
         for room in ROOMS.into_iter().filter(|&room| room != Room::All) {
-            for shape in [Shape::Spsc, Shape::Mpsc, Shape::Mpmc] {
+            for shape in [Shape::Spsc, Shape::Mpsc, Shape::Mpmc, Shape::SelectRx] {
                 let link = Link { shape, room, width: 4, large: false };
-                let quick = workers == 2 && shape != Shape::Mpsc && room != Room::Bounded(1);
+                let quick = workers == 2 && matches!(shape, Shape::Spsc | Shape::Mpmc) && room != Room::Bounded(1);
                 all.push(scenario(group, format!("{prefix}.{}", link.name()), Work::Tasks(link, workers), quick));
             }
         }

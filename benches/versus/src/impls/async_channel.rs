@@ -1,6 +1,8 @@
 //! async-channel: its own futures for tasks, the `*_blocking` calls for threads. It has no capacity 0 and no select.
 
-use crate::kinds::{AsyncRx, AsyncTx, AsyncUse, BlockingRx, BlockingTx, BlockingUse, Cap, Payload, Tasks, Threads};
+use crate::kinds::{
+    AsyncRx, AsyncTx, AsyncUse, BlockingRx, BlockingTx, BlockingUse, Cap, Payload, Raced, TaskSelects, Tasks, Threads,
+};
 use async_channel::{Receiver, Sender, bounded, unbounded};
 
 pub struct AsyncChannel;
@@ -48,5 +50,15 @@ impl Tasks for AsyncChannel {
     fn open<T: Payload, U: AsyncUse<T>>(cap: Cap, senders: usize, receivers: usize, user: U) -> Option<U::Out> {
         let (tx, rx) = channel(cap)?;
         Some(user.run(vec![tx; senders], vec![rx; receivers]))
+    }
+}
+
+impl TaskSelects for AsyncChannel {
+    fn open_rx<T: Payload, U: AsyncUse<T>>(cap: Cap, user: U) -> Option<U::Out> {
+        if cap == Cap::Bounded(0) {
+            return None;
+        }
+        let (txs, rx) = Raced::over(|| channel::<T>(cap).expect("a capacity that it has"));
+        Some(user.run(txs, vec![rx]))
     }
 }

@@ -2,7 +2,8 @@
 //! receivers (it cannot select over senders). It has no capacity 0; `detect_backoff_cfg()` is called as its docs advise.
 
 use crate::kinds::{
-    AsyncRx, AsyncTx, AsyncUse, BlockingRx, BlockingTx, BlockingUse, Cap, Chan, Payload, Selects, Tasks, Threads,
+    AsyncRx, AsyncTx, AsyncUse, BlockingRx, BlockingTx, BlockingUse, Cap, Chan, Payload, Raced, Selects, TaskSelects,
+    Tasks, Threads,
 };
 use crossfire::flavor::{Flavor, FlavorMC, FlavorMP};
 use crossfire::select::{Multiplex, Mux};
@@ -121,6 +122,28 @@ impl Threads for Crossfire {
 impl Tasks for Crossfire {
     fn open<T: Payload, U: AsyncUse<T>>(cap: Cap, senders: usize, receivers: usize, user: U) -> Option<U::Out> {
         open!(cap, senders, receivers, user, ATx MAsyncTx ARx MAsyncRx)
+    }
+}
+
+impl TaskSelects for Crossfire {
+    fn open_rx<T: Payload, U: AsyncUse<T>>(cap: Cap, user: U) -> Option<U::Out> {
+        crossfire::detect_backoff_cfg();
+        Some(match cap {
+            Cap::Bounded(0) => return None,
+            Cap::Bounded(1) => {
+                let (txs, rx) = Raced::over(|| -> (MAsyncTx<mpsc::One<T>>, ARx<_>) { mpsc::new() });
+                user.run(txs, vec![rx])
+            }
+            Cap::Bounded(n) => {
+                let (txs, rx) =
+                    Raced::over(|| -> (MAsyncTx<mpsc::Array<T>>, ARx<_>) { mpsc::build(mpsc::Array::new(n)) });
+                user.run(txs, vec![rx])
+            }
+            Cap::Unbounded => {
+                let (txs, rx) = Raced::over(|| -> (MAsyncTx<mpsc::List<T>>, ARx<_>) { mpsc::new() });
+                user.run(txs, vec![rx])
+            }
+        })
     }
 }
 

@@ -1,7 +1,8 @@
 //! flume: blocking and async from the same handles. A `Selector` is consumed by each wait, so it is always rebuilt.
 
 use crate::kinds::{
-    AsyncRx, AsyncTx, AsyncUse, BlockingRx, BlockingTx, BlockingUse, Cap, Chan, Payload, Selects, Tasks, Threads,
+    AsyncRx, AsyncTx, AsyncUse, BlockingRx, BlockingTx, BlockingUse, Cap, Chan, Payload, Raced, Selects, TaskSelects,
+    Tasks, Threads,
 };
 use flume::{Receiver, Selector, Sender, bounded, unbounded};
 
@@ -49,6 +50,13 @@ impl Tasks for Flume {
     fn open<T: Payload, U: AsyncUse<T>>(cap: Cap, senders: usize, receivers: usize, user: U) -> Option<U::Out> {
         let (tx, rx) = channel(cap);
         Some(user.run(vec![tx; senders], vec![rx; receivers]))
+    }
+}
+
+impl TaskSelects for Flume {
+    fn open_rx<T: Payload, U: AsyncUse<T>>(cap: Cap, user: U) -> Option<U::Out> {
+        let (txs, rx) = Raced::over(|| channel::<T>(cap));
+        Some(user.run(txs, vec![rx]))
     }
 }
 

@@ -2,10 +2,10 @@
 //! by the same handles, awaited.
 
 use crate::kinds::{
-    AsyncRx, AsyncTx, AsyncUse, BlockingRx, BlockingTx, BlockingUse, Cap, Payload, Selects, Tasks, Threads, Timers,
-    Try, TrySelects, Waiter,
+    ARMS, AsyncRx, AsyncTx, AsyncUse, BlockingRx, BlockingTx, BlockingUse, Cap, Payload, Selects, TaskSelects, Tasks,
+    Threads, Timers, Try, TrySelects, Waiter,
 };
-use gochan::{Receiver, Select, Sender, after, bounded, select, unbounded};
+use gochan::{Receiver, Select, Sender, after, bounded, select, select_async, unbounded};
 
 pub struct Gochan;
 
@@ -105,6 +105,32 @@ impl Selects for Gochan {
     fn open_both<T: Payload, U: BlockingUse<T>>(cap: Cap, count: usize, user: U) -> Option<U::Out> {
         let (txs, rxs) = channels::<T>(cap, count);
         Some(user.run((0..count).map(|_| any_tx(&txs)).collect(), (0..count).map(|_| any_rx(&rxs)).collect()))
+    }
+}
+
+/// What a task selects from. It keeps senders, as [`Raced`](crate::kinds::Raced) does.
+struct Selected<T> {
+    receivers: [Receiver<T>; ARMS],
+    _senders: Vec<Sender<T>>,
+}
+
+impl<T: Payload> AsyncRx<T> for Selected<T> {
+    async fn recv(&mut self) -> Option<T> {
+        let [a, b, c, d] = &self.receivers;
+        select_async! {
+            recv(a) -> value => value.ok(),
+            recv(b) -> value => value.ok(),
+            recv(c) -> value => value.ok(),
+            recv(d) -> value => value.ok(),
+        }
+    }
+}
+
+impl TaskSelects for Gochan {
+    fn open_rx<T: Payload, U: AsyncUse<T>>(cap: Cap, user: U) -> Option<U::Out> {
+        let (txs, rxs) = channels::<T>(cap, ARMS);
+        let receivers = rxs.try_into().expect("as many as there are arms");
+        Some(user.run(txs.clone(), vec![Selected { receivers, _senders: txs }]))
     }
 }
 

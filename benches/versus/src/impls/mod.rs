@@ -32,6 +32,7 @@ pub struct Impl {
     threads: Option<fn(&Link, Duration) -> Ran>,
     selects: Option<fn(&Link, Duration) -> Ran>,
     tasks: Option<fn(&Link, usize, Duration) -> Ran>,
+    task_selects: Option<fn(&Link, usize, Duration) -> Ran>,
     goroutines: Option<fn(Job, usize, Duration) -> Ran>,
     /// By [`Family`].
     growth: [Option<Growing>; Family::ALL.len()],
@@ -54,6 +55,7 @@ impl Impl {
             threads: None,
             selects: None,
             tasks: None,
+            task_selects: None,
             goroutines: None,
             growth: [None; Family::ALL.len()],
             latency: None,
@@ -99,6 +101,10 @@ impl Impl {
         Impl { tasks, latency_tasks, memory_tasks: Some(memory::tasks_cell::<L>), guarantees_tasks, ..column }
     }
 
+    const fn task_selects<L: crate::kinds::TaskSelects>(self) -> Self {
+        Impl { task_selects: Some(tasks::select_cell::<L>), ..self }
+    }
+
     const fn goroutines<G: crate::kinds::Goroutines>(self) -> Self {
         let column =
             self.grows(Family::Goroutines, growth::goroutines_cell::<G>).grows(Family::Ring, growth::ring_cell::<G>);
@@ -116,6 +122,7 @@ impl Impl {
         match *work {
             Work::Threads(link) if link.shape.is_select() => self.selects.is_some(),
             Work::Threads(_) => self.threads.is_some(),
+            Work::Tasks(link, _) if link.shape.is_select() => self.task_selects.is_some(),
             Work::Tasks(..) => self.tasks.is_some(),
             Work::Goroutines(..) => self.goroutines.is_some(),
             Work::Growth(family, _) => self.growth[family as usize].is_some(),
@@ -141,6 +148,7 @@ impl Impl {
         match *work {
             Work::Threads(ref link) if link.shape.is_select() => self.selects?(link, target),
             Work::Threads(ref link) => self.threads?(link, target),
+            Work::Tasks(ref link, workers) if link.shape.is_select() => self.task_selects?(link, workers, target),
             Work::Tasks(ref link, workers) => self.tasks?(link, workers, target),
             Work::Goroutines(job, workers) => self.goroutines?(job, workers, target),
             Work::Growth(family, n) => self.growth[family as usize]?(n, target),
@@ -161,6 +169,7 @@ pub const IMPLS: &[Impl] = &[
     Impl::new("gochan")
         .threads::<gochan::Gochan>()
         .tasks::<gochan::Gochan>()
+        .task_selects::<gochan::Gochan>()
         .selects::<gochan::Gochan>()
         .try_selects::<gochan::Gochan>()
         .timers::<gochan::Gochan>()
@@ -173,14 +182,25 @@ pub const IMPLS: &[Impl] = &[
         .timers::<crossbeam::Crossbeam>(),
     Impl::new("crossbeam_rebuild").selects::<crossbeam::CrossbeamRebuild>(),
     Impl::new("kanal").threads::<kanal::Kanal>().tasks::<kanal::Kanal>(),
-    Impl::new("flume").threads::<flume::Flume>().selects::<flume::Flume>().tasks::<flume::Flume>(),
+    Impl::new("flume")
+        .threads::<flume::Flume>()
+        .selects::<flume::Flume>()
+        .tasks::<flume::Flume>()
+        .task_selects::<flume::Flume>(),
     Impl::new("crossfire")
         .threads::<crossfire::Crossfire>()
         .selects::<crossfire::Crossfire>()
-        .tasks::<crossfire::Crossfire>(),
-    Impl::new("async_channel").threads::<async_channel::AsyncChannel>().tasks::<async_channel::AsyncChannel>(),
+        .tasks::<crossfire::Crossfire>()
+        .task_selects::<crossfire::Crossfire>(),
+    Impl::new("async_channel")
+        .threads::<async_channel::AsyncChannel>()
+        .tasks::<async_channel::AsyncChannel>()
+        .task_selects::<async_channel::AsyncChannel>(),
     Impl::new("std").threads::<std_mpsc::Std>(),
-    Impl::new("tokio").tasks::<tokio_mpsc::TokioMpsc>().goroutines::<tokio_rt::Alone>(),
+    Impl::new("tokio")
+        .tasks::<tokio_mpsc::TokioMpsc>()
+        .task_selects::<tokio_mpsc::TokioMpsc>()
+        .goroutines::<tokio_rt::Alone>(),
     Impl::new("tokio+kanal").goroutines::<tokio_rt::WithKanal>(),
     Impl::new("tokio+flume").goroutines::<tokio_rt::WithFlume>(),
     Impl::new("tokio+crossfire").goroutines::<tokio_rt::WithCrossfire>(),

@@ -1,6 +1,6 @@
 //! tokio::sync::mpsc: `channel` and `unbounded_channel`, for tasks. One receiver, no capacity 0.
 
-use crate::kinds::{AsyncRx, AsyncTx, AsyncUse, Cap, Chan, Payload, Tasks};
+use crate::kinds::{AsyncRx, AsyncTx, AsyncUse, Cap, Chan, Payload, Raced, TaskSelects, Tasks};
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
 
 pub struct TokioMpsc;
@@ -41,6 +41,22 @@ impl Tasks for TokioMpsc {
             Cap::Unbounded => {
                 let (tx, rx) = unbounded_channel();
                 Some(user.run(vec![tx; senders], vec![rx]))
+            }
+        }
+    }
+}
+
+impl TaskSelects for TokioMpsc {
+    fn open_rx<T: Payload, U: AsyncUse<T>>(cap: Cap, user: U) -> Option<U::Out> {
+        match cap {
+            Cap::Bounded(0) => None,
+            Cap::Bounded(n) => {
+                let (txs, rx) = Raced::over(|| channel::<T>(n));
+                Some(user.run(txs, vec![rx]))
+            }
+            Cap::Unbounded => {
+                let (txs, rx) = Raced::over(unbounded_channel::<T>);
+                Some(user.run(txs, vec![rx]))
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Part 2: async tasks on one channel, on tokio's multi-thread or current_thread runtime.
 
-use crate::kinds::{AsyncRx, AsyncTx, AsyncUse, Payload, Tasks};
+use crate::kinds::{ARMS, AsyncRx, AsyncTx, AsyncUse, Payload, TaskSelects, Tasks};
 use crate::measure::{Metrics, ns_per_op};
 use crate::scenario::Link;
 use crate::work::threads::check;
@@ -22,6 +22,13 @@ pub fn cell<L: Tasks>(link: &Link, workers: usize, target: Duration) -> Option<M
         let crowd = Crowd { n, runtime: &runtime };
         L::open::<usize, _>(link.room.cap(n), link.senders(), link.receivers(), crowd)
     })
+}
+
+/// One task that selects over the channels of all others.
+pub fn select_cell<L: TaskSelects>(link: &Link, workers: usize, target: Duration) -> Option<Metrics> {
+    assert_eq!(link.width, ARMS);
+    let runtime = runtime(workers);
+    ns_per_op(target, link.width, |n| L::open_rx::<usize, _>(link.room.cap(n), Crowd { n, runtime: &runtime }))
 }
 
 /// A task for every end; each sender sends, and each receiver receives, its share of the messages.
