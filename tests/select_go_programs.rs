@@ -5,12 +5,13 @@ mod common;
 
 use common::{Random, wait_for_waiting, wait_until, waiting, watchdog};
 use futures_executor::block_on;
-use gochan::{Chan, Receiver, Select, Sender, bounded, never, select, select_biased};
+use gochan::{Chan, Receiver, Select, Sender, bounded, never, select, select_biased, tick};
 use std::future::Future;
 use std::hint;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 use std::thread;
+use std::time::{Duration, Instant};
 
 /// Fewer under an interpreter.
 const fn rounds(many: usize) -> usize {
@@ -391,12 +392,18 @@ fn select_fairness() {
 }
 
 /// An end of a channel, with which something may be done.
-type End<'a> = Result<&'a Receiver<usize>, &'a Sender<usize>>;
+#[derive(Clone, Copy)]
+enum End<'a> {
+    Recv(&'a Receiver<usize>),
+    Send(&'a Sender<usize>),
+    Tick(&'a Receiver<Instant>),
+}
 
 fn add<'a>(select: &mut Select<'a>, end: End<'a>) -> usize {
     match end {
-        Ok(rx) => select.recv(rx),
-        Err(tx) => select.send(tx),
+        End::Recv(rx) => select.recv(rx),
+        End::Send(tx) => select.send(tx),
+        End::Tick(rx) => select.recv(rx),
     }
 }
 
@@ -411,12 +418,14 @@ fn select_is_fair_between_all_that_is_possible() {
     let nil = never::<usize>();
     (0..LARGE).for_each(|value| full.0.send(value).unwrap());
     drop(closed.0);
-    let possible: [(&str, End<'_>); 5] = [
-        ("a value in the buffer", Ok(&buffered.1)),
-        ("a channel that is closed", Ok(&closed.1)),
-        ("a free slot", Err(&room.0)),
-        ("a sender that waits", Ok(&sent.1)),
-        ("a receiver that waits", Err(&received.0)),
+    let ticks = tick(Duration::ZERO);
+    let possible = [
+        ("a value in the buffer", End::Recv(&buffered.1)),
+        ("a channel that is closed", End::Recv(&closed.1)),
+        ("a free slot", End::Send(&room.0)),
+        ("a sender that waits", End::Recv(&sent.1)),
+        ("a receiver that waits", End::Send(&received.0)),
+        ("a tick that is due", End::Tick(&ticks)),
     ];
     let pairs = possible
         .into_iter()
@@ -443,8 +452,9 @@ fn select_is_fair_between_all_that_is_possible() {
             let operation = if is_async { block_on(select.select_async()) } else { select.select() };
             let is_one = operation.index() == firsts;
             match if is_one { first } else { second } {
-                Ok(rx) => assert_eq!(operation.recv(rx).is_err(), std::ptr::eq(rx, &raw const closed.1)),
-                Err(tx) => operation.send(tx, 0).unwrap(),
+                End::Recv(rx) => assert_eq!(operation.recv(rx).is_err(), std::ptr::eq(rx, &raw const closed.1)),
+                End::Send(tx) => operation.send(tx, 0).unwrap(),
+                End::Tick(rx) => drop(operation.recv(rx).unwrap()),
             }
             is_one
         });
