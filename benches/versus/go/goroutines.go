@@ -52,6 +52,10 @@ func pingpong(n int) time.Duration {
 			pong <- <-ping
 		}
 	}()
+	return roundTrips(ping, pong, n)
+}
+
+func roundTrips(ping, pong chan int, n int) time.Duration {
 	start := time.Now()
 	sum := 0
 	for value := range n {

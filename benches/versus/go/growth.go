@@ -37,16 +37,7 @@ func beside(s spec) {
 			pong <- value
 		}
 	}()
-	nsPerOp(s.target, 1, func(n int) time.Duration {
-		start := time.Now()
-		sum := 0
-		for value := range n {
-			ping <- value
-			sum += <-pong
-		}
-		check(n, sum)
-		return time.Since(start)
-	})
+	nsPerOp(s.target, 1, func(n int) time.Duration { return roundTrips(ping, pong, n) })
 	if ended.Load() != 0 {
 		fatal("they wait no longer")
 	}
