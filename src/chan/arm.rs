@@ -171,8 +171,8 @@ pub(crate) trait Selectable {
     /// Is there room for so many values that seldom anybody comes for the one that somebody else has just seen?
     fn has_large_buffer(&self) -> bool;
 
-    /// Does it pay a thread that selects to [look ahead](Spin::look_ahead) here?
-    fn pays_to_look_ahead(&self, dir: Dir) -> bool;
+    /// Does it pay a thread that selects among several channels, or this one alone, to [look ahead](Spin::look_ahead) here?
+    fn pays_to_look_ahead(&self, dir: Dir, alone: bool) -> bool;
 
     fn register(&self);
 }
@@ -397,9 +397,9 @@ impl<T> Selectable for Hchan<T> {
         Hchan::look_ahead(self, Sought::Values, are_ready)
     }
 
-    fn pays_to_look_ahead(&self, dir: Dir) -> bool {
-        // A sender that queues is met by who holds all of its channels.
-        self.cap >= WORTH_A_LOOK || dir == Dir::Send && self.cap > 0
+    fn pays_to_look_ahead(&self, dir: Dir, alone: bool) -> bool {
+        // Who queues on several channels, and who meets him there, takes the lines of all of them.
+        self.cap >= WORTH_A_LOOK || self.cap > 0 && (dir == Dir::Send || !alone)
     }
 
     fn has_large_buffer(&self) -> bool {

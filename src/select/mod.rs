@@ -345,8 +345,9 @@ impl<'c> Selectgo<'c> {
     /// Nothing is possible now; where there are buffers, something may be in a moment. True if it seems to be.
     fn look_ahead(&self) -> bool {
         let are_ready = |case: &Case<'_>| case.target.as_chan().map_or(0, |chan| chan.are_ready(case.dir));
+        let alone = self.cases.len() == 1;
         let mut chans = self.cases.iter().filter_map(|case| Some((case.target.as_chan()?, case.dir)));
-        let Some((chan, _)) = chans.find(|(chan, dir)| chan.pays_to_look_ahead(*dir)) else { return false };
+        let Some((chan, _)) = chans.find(|(chan, dir)| chan.pays_to_look_ahead(*dir, alone)) else { return false };
         chan.look_ahead(&|| self.cases.iter().map(are_ready).find(|many| *many > 0).unwrap_or(0))
     }
 
