@@ -9,11 +9,10 @@
 use super::handshake::Promised;
 use super::hchan::{Hchan, WORTH_A_LOOK};
 use super::section::{Batch, Ended, Locked, RecvNow};
-use super::shown::{CLOSED, OFFERED, OPAQUE, READABLE, WANTED, WRITABLE, sendx};
+use super::shown::{CLOSED, READABLE, WRITABLE};
 use super::timer::Timer;
 use super::waitq::{List, Sudog};
 use crate::park::{Ready, Sought, Spin};
-use crate::primitive::Ordering;
 use std::mem::ManuallyDrop;
 use std::ptr;
 use std::time::Instant;
@@ -355,12 +354,11 @@ impl<T> Selectable for Hchan<T> {
         unsafe { Hchan::watch(self, &*sg) }
     }
 
-    /// Without branches: no processor can guess what they would be taken by.
+    /// What the other end has written is left to it as long as this one knows of something: it is about to write there again.
     fn seems_ready(&self, dir: Dir) -> bool {
-        let (word, recvx) = (self.summary.load(Ordering::Relaxed), self.recvx.load(Ordering::Relaxed));
         match dir {
-            Dir::Send => (word & (CLOSED | WANTED | OPAQUE) != 0) | self.has_slot(),
-            Dir::Recv => (word & (CLOSED | OFFERED | OPAQUE) != 0) | (sendx(word) != recvx),
+            Dir::Send => self.may_send() || self.glimpse().flags(self.cap) & worth_a_look(Dir::Send) != 0,
+            Dir::Recv => self.is_value_known() || self.glimpse().flags(self.cap) & worth_a_look(Dir::Recv) != 0,
         }
     }
 
