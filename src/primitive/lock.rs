@@ -46,14 +46,11 @@ impl Pauses {
     }
 }
 
-/// Threads: the first pause is as long as some tens of sections of a buffered channel.
+/// Threads that take what others have at once: the first pause is as long as some tens of sections of a buffered channel.
 const THREAD: Pauses = pauses(5, 1, 8);
-/// Threads in a buffer that nobody fills. Of several receivers, those that have to wait are better away for longer: they outrun the
-/// sender, and once they are queued, each value is handed over. In a smaller buffer the holder would meanwhile fill it, or empty it.
-const ROOMY: Pauses = pauses(5, 1, 24);
-/// That is, one of so many values.
-const ROOM: usize = 1 << 14;
-/// And in one of fewer than these, values are mostly handed over.
+/// Threads at a buffer: some hundred sections long.
+const BUFFER: Pauses = pauses(3, 1, 32);
+/// In one of fewer than these values, they are mostly handed over.
 const NO_ROOM: usize = 16;
 /// Threads that hand values to each other: the holder's next section waits for one of ours, so pauses would be the longest part
 /// of a hand-off.
@@ -130,11 +127,11 @@ impl Door {
     /// For an operation of a thread or a goroutine on a channel of this capacity that could not go in
     /// [at once](Self::enter_at_once).
     pub(crate) fn enter_as_thread(&self, capacity: usize) {
-        self.enter_slow(match capacity {
-            0..NO_ROOM if in_goroutine() => GOROUTINE,
-            0..NO_ROOM => HAND_OFF,
-            NO_ROOM..ROOM => THREAD,
-            _ => ROOMY,
+        self.enter_slow(match (capacity < NO_ROOM, in_goroutine()) {
+            (true, true) => GOROUTINE,
+            (true, false) => HAND_OFF,
+            (false, true) => THREAD,
+            (false, false) => BUFFER,
         });
     }
 
