@@ -21,6 +21,7 @@
 //! written by who has both ends, and read where there are several blocks: beside the header lie slots, and who pushes a value had
 //! better not wait for the line in which the other end reads one. Values of size zero need no block.
 
+use crate::primitive::will_write;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
@@ -190,6 +191,12 @@ const fn is_unsized<T>() -> bool {
     size_of::<T>() == 0
 }
 
+/// So many slots further there is another cache line.
+const fn line<T>() -> u32 {
+    const LINE: usize = 64;
+    LINE.div_ceil(if is_unsized::<T>() { LINE } else { size_of::<Slot<T>>() }) as u32
+}
+
 /// A block with room for more than this goes when it has run empty.
 const fn kept<T>() -> u32 {
     let whole = WHOLE / if is_unsized::<T>() { 1 } else { size_of::<T>() };
@@ -237,8 +244,12 @@ impl<T> Tail<T> {
         }
         // SAFETY: there is room, so there is a block, and the slot behind its last value is free.
         unsafe {
-            let slots = Block::<T>::slots(self.last.unwrap_unchecked());
-            ptr::copy_nonoverlapping(value, Slot::value(slots.add(self.end as usize)), 1);
+            let slot = Block::<T>::slots(self.last.unwrap_unchecked()).add(self.end as usize);
+            ptr::copy_nonoverlapping(value, Slot::value(slot), 1);
+            // Whoever has popped has the line, and what follows here would wait for it. Not beyond the end, where others may have their things.
+            if self.end + line::<T>() < self.ring || self.ring == 0 {
+                will_write(slot.wrapping_add(line::<T>() as usize));
+            }
         }
         self.end += 1;
     }

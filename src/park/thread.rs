@@ -37,12 +37,11 @@ const SHARED: u8 = 64;
 /// core, each of which waits for the other.
 const FEWEST: u8 = 3;
 
-/// Looks ahead, the first after so many pauses, each further one after twice as many: 2 us in all.
-const LOOKS_AHEAD: u32 = 3;
-const SHORTEST_LOOK: u32 = 4;
-/// They are doubled so often at most where a buffer has room for so many values: there a value takes some 10 ns as long as nobody
-/// looks, and a smaller one would be full before.
-const LONGER: [(usize, u8); 2] = [(64, 2), (16, 1)];
+/// Looks ahead, in a buffer of this capacity or more: how often their pauses are doubled at most, and how many come before each look, 2 us in
+/// all. Where there is room for 16 a value takes some 10 ns as long as nobody looks, and a smaller buffer would be full before a longer look. In
+/// that, two that wait for each other's part come a turn of the other's apart: were each look twice as late as the one before, both
+/// would miss that, and wait for a second one.
+const LOOKS_AHEAD: [(usize, u8, &[u32]); 3] = [(64, 2, &[4, 8, 16]), (16, 1, &[4, 8, 16]), (0, 0, &[4, 4, 4, 8, 8])];
 /// One that helps counts two, since it spares two threads a sleep, and one that does not takes one off. With less than this there
 /// is one look only, and more than so much is not remembered.
 const ENOUGH_HELP: u8 = 8;
@@ -155,10 +154,11 @@ impl Spin {
             return false;
         }
         let helped = self.helped.load(Ordering::Relaxed);
-        let longest = LONGER.iter().find(|(values, _)| capacity >= *values).map_or(0, |(_, times)| *times);
+        let kind = LOOKS_AHEAD.iter().find(|(least, ..)| capacity >= *least);
+        let &(_, longest, looks) = kind.expect("every capacity is 0 or more");
         let longer = self.longer.load(Ordering::Relaxed).min(longest);
-        for look in 0..if helped < ENOUGH_HELP { 1 } else { LOOKS_AHEAD } {
-            (0..SHORTEST_LOOK << (look + u32::from(longer))).for_each(|_| pause());
+        for pauses in &looks[..if helped < ENOUGH_HELP { 1 } else { looks.len() }] {
+            (0..pauses << longer).for_each(|_| pause());
             let many = are_there();
             if many > 0 {
                 self.longer.store(sought.next(capacity, many, longer).min(longest), Ordering::Relaxed);
@@ -322,9 +322,7 @@ fn several_cores() -> bool {
 
 #[cfg(all(test, not(any(gochan_loom, gochan_shuttle))))]
 mod tests {
-    use super::{
-        Activity, ENOUGH_HELP, LOOKS_AHEAD, MOST_HELP, MOST_YIELDS, SHARED, SHARES, SLOW, Sought, Spin, several_cores,
-    };
+    use super::{Activity, ENOUGH_HELP, MOST_HELP, MOST_YIELDS, SHARED, SHARES, SLOW, Sought, Spin, several_cores};
     use crate::park::{Reason, Wait};
     use crate::primitive::Ordering;
     use std::cell::Cell;
@@ -395,10 +393,10 @@ mod tests {
         }
         let spin = Spin::new();
         assert_eq!(looks(&spin, 2), 2);
-        assert_eq!(looks(&spin, u32::MAX), LOOKS_AHEAD);
+        assert_eq!(looks(&spin, u32::MAX), 5);
         (0..MOST_HELP).for_each(|_| _ = looks(&spin, u32::MAX));
         assert_eq!(looks(&spin, u32::MAX), 1, "it has not helped for long");
         (0..ENOUGH_HELP).for_each(|_| _ = looks(&spin, 1));
-        assert_eq!(looks(&spin, u32::MAX), LOOKS_AHEAD, "it helps again");
+        assert_eq!(looks(&spin, u32::MAX), 5, "it helps again");
     }
 }
