@@ -13,6 +13,7 @@ use super::shown::{CLOSED, READABLE, WRITABLE};
 use super::timer::Timer;
 use super::waitq::{List, Sudog};
 use crate::park::{Ready, Sought, Spin};
+use crate::primitive::Ordering;
 use std::mem::ManuallyDrop;
 use std::ptr;
 use std::time::Instant;
@@ -356,9 +357,13 @@ impl<T> Selectable for Hchan<T> {
 
     /// What the other end has written is left to it as long as this one knows of something: it is about to write there again.
     fn seems_ready(&self, dir: Dir) -> bool {
+        let word = || self.summary.load(Ordering::Relaxed);
         match dir {
-            Dir::Send => self.may_send() || self.glimpse().flags(self.cap) & worth_a_look(Dir::Send) != 0,
-            Dir::Recv => self.is_value_known() || self.glimpse().flags(self.cap) & worth_a_look(Dir::Recv) != 0,
+            Dir::Send => {
+                let word = word();
+                self.is_room_known(word) || self.glimpse(word).flags(self.cap) & worth_a_look(Dir::Send) != 0
+            }
+            Dir::Recv => self.is_value_known() || self.glimpse(word()).flags(self.cap) & worth_a_look(Dir::Recv) != 0,
         }
     }
 

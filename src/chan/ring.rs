@@ -246,8 +246,9 @@ impl<T> Tail<T> {
         unsafe {
             let slot = Block::<T>::slots(self.last.unwrap_unchecked()).add(self.end as usize);
             ptr::copy_nonoverlapping(value, Slot::value(slot), 1);
-            // Whoever has popped has the line, and what follows here would wait for it. Not beyond the end, where others may have their things.
-            if self.end + line::<T>() < self.ring || self.ring == 0 {
+            // Whoever has popped has the line, and what follows here would wait for it. Not beyond the end of a ring, where others may have
+            // their things; with several blocks, there is no ring.
+            if self.end + line::<T>() <= self.ring.wrapping_sub(1) {
                 will_write(slot.wrapping_add(line::<T>() as usize));
             }
         }

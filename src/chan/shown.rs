@@ -134,11 +134,11 @@ impl<T> Hchan<T> {
         self.shown_of_many()
     }
 
-    /// The same, but that it need not be of one moment. So it decides nothing.
+    /// The same, of this word, but that it need not be of one moment. So it decides nothing.
     #[inline]
-    pub(super) fn glimpse(&self) -> Shown {
-        let (word, recvx) = (self.summary.load(Ordering::Relaxed), self.recvx.load(Ordering::Relaxed));
-        Shown { word, recvx, reserved: self.reserved.load(Ordering::Relaxed) }
+    pub(super) fn glimpse(&self, word: u64) -> Shown {
+        let (recvx, reserved) = (self.recvx.load(Ordering::Relaxed), self.reserved.load(Ordering::Relaxed));
+        Shown { word, recvx, reserved }
     }
 
     /// The same where others are at it. If nothing can be told after a few looks, that is what it says.
