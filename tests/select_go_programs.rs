@@ -407,7 +407,7 @@ fn add<'a>(select: &mut Select<'a>, end: End<'a>) -> usize {
     }
 }
 
-/// Whatever it is that makes two of five cases possible: each of the two is chosen half of the time.
+/// Whatever it is that makes two of a select's cases possible: each of the two is chosen half of the time.
 #[test]
 fn select_is_fair_between_all_that_is_possible() {
     // A select that finds nothing there looks at all the others.
@@ -415,14 +415,15 @@ fn select_is_fair_between_all_that_is_possible() {
     const THROWS: usize = rounds(10_000);
     let (empty, full, buffered, closed, room, sent, received) =
         (bounded::<usize>(LARGE), bounded(LARGE), bounded(THROWS), bounded(0), bounded(THROWS), bounded(0), bounded(0));
-    let nil = never::<usize>();
+    let (nil, gone) = (never::<usize>(), bounded::<usize>(0));
     (0..LARGE).for_each(|value| full.0.send(value).unwrap());
-    drop(closed.0);
+    drop((closed.0, gone.1));
     let ticks = tick(Duration::ZERO);
     let possible = [
         ("a value in the buffer", End::Recv(&buffered.1)),
         ("a channel that is closed", End::Recv(&closed.1)),
         ("a free slot", End::Send(&room.0)),
+        ("a channel that nobody receives from", End::Send(&gone.0)),
         ("a sender that waits", End::Recv(&sent.1)),
         ("a receiver that waits", End::Send(&received.0)),
         ("a tick that is due", End::Tick(&ticks)),
@@ -453,7 +454,7 @@ fn select_is_fair_between_all_that_is_possible() {
             let is_one = operation.index() == firsts;
             match if is_one { first } else { second } {
                 End::Recv(rx) => assert_eq!(operation.recv(rx).is_err(), std::ptr::eq(rx, &raw const closed.1)),
-                End::Send(tx) => operation.send(tx, 0).unwrap(),
+                End::Send(tx) => assert_eq!(operation.send(tx, 0).is_err(), std::ptr::eq(tx, &raw const gone.0)),
                 End::Tick(rx) => drop(operation.recv(rx).unwrap()),
             }
             is_one
