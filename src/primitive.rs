@@ -291,6 +291,9 @@ pub(crate) use barrier::{heavy_or_fence, light_or_fence};
 pub(crate) use body::*;
 pub(crate) use pause::pause;
 
+/// A cache line in bytes, or half of one where they are larger.
+pub(crate) const LINE: usize = 64;
+
 /// A hint to the processor: what is here will be written to. Else a look at it would have its cache line shared first, and whoever then
 /// writes would ask for it a second time.
 #[inline(always)]

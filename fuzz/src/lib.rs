@@ -6,6 +6,8 @@ mod history;
 mod model;
 /// What the buffer's source asks of its crate.
 mod primitive {
+    pub(crate) const LINE: usize = 64;
+
     pub(crate) fn will_write<T>(_: *const T) {}
 }
 pub mod ring;

@@ -21,7 +21,7 @@
 //! written by who has both ends, and read where there are several blocks: beside the header lie slots, and who pushes a value had
 //! better not wait for the line in which the other end reads one. Values of size zero need no block.
 
-use crate::primitive::will_write;
+use crate::primitive::{LINE, will_write};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
@@ -193,7 +193,6 @@ const fn is_unsized<T>() -> bool {
 
 /// So many slots further there is another cache line.
 const fn line<T>() -> u32 {
-    const LINE: usize = 64;
     LINE.div_ceil(if is_unsized::<T>() { LINE } else { size_of::<Slot<T>>() }) as u32
 }
 

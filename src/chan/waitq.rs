@@ -14,14 +14,11 @@
 use super::handshake::{WATCH_RECV, WATCH_SEND};
 use crate::debug::Direction;
 use crate::park::{Outcome, Ready, Wait};
-use crate::primitive::{UnsafeCell, will_write};
+use crate::primitive::{LINE, UnsafeCell, will_write};
 use std::cell::Cell;
 use std::marker::PhantomPinned;
 use std::mem::offset_of;
 use std::ptr;
-
-/// A cache line, in bytes.
-const LINE: usize = 64;
 
 /// Which of the channel's queues a sudog is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

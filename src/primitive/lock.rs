@@ -46,7 +46,7 @@ impl Pauses {
     }
 }
 
-/// Threads that take what others have at once: the first pause is as long as some tens of sections of a buffered channel.
+/// For whom none of those below is: the first pause is as long as some tens of sections of a buffered channel.
 const THREAD: Pauses = pauses(5, 1, 8);
 /// Threads at a buffer: some hundred sections long.
 const BUFFER: Pauses = pauses(3, 1, 32);

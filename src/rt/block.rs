@@ -16,7 +16,7 @@
 
 use super::idle::Idle;
 use super::pool::{self, Pool, Slot, start_scavenger};
-use super::stack::LINE;
+use crate::primitive::LINE;
 use std::alloc::{Layout, handle_alloc_error};
 use std::ptr::{self, NonNull};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -6,7 +6,7 @@
 //! the time of a hop went down by 15 % where the second-level cache has 512 KiB.
 
 use super::g::G;
-use super::stack::LINE;
+use crate::primitive::LINE;
 
 /// Cache lines on top of a stack that a goroutine comes back to from a `recv`: its frame, and those of who waits for it.
 const TOP: usize = 8;

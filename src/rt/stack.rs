@@ -25,6 +25,7 @@
 use super::g::G;
 use super::pool::Slot;
 use super::slab::{self, Class};
+use crate::primitive::LINE;
 use corosensei::stack::{STACK_ALIGNMENT, StackPointer};
 use std::mem::ManuallyDrop;
 use std::ops::Range;
@@ -32,8 +33,6 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::{fmt, io};
 
-/// A cache line, or half of one where they are larger.
-pub(super) const LINE: usize = 64;
 const COLOURS: usize = 32;
 
 /// The stack of one goroutine. Dropped, it goes back to its pool; forgotten, it is never used again.

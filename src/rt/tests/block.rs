@@ -1,9 +1,9 @@
 //! The memory of records.
 
 use crate::chan::tests::Random;
+use crate::primitive::LINE;
 use crate::rt::block::{self, Chain, Class};
 use crate::rt::pool::SCAVENGE;
-use crate::rt::stack::LINE;
 use std::alloc::Layout;
 use std::collections::BTreeSet;
 use std::ptr::NonNull;
