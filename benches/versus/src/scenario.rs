@@ -393,6 +393,9 @@ impl Scenario {
 
 const ROOMS: [Room; 5] = [Room::Bounded(0), Room::Bounded(1), Room::Bounded(128), Room::All, Room::Unbounded];
 
+/// Buffers that are full, or empty, every now and then: of these threads alone.
+const SMALL: [Room; 2] = [Room::Bounded(8), Room::Bounded(32)];
+
 /// Every scenario of a mode, in the order of the report.
 pub fn all(mode: Mode) -> Vec<Scenario> {
     match mode {
@@ -413,6 +416,11 @@ fn threads() -> Vec<Scenario> {
     let mut all = Vec::new();
     let mut add = |link: Link, quick| all.push(scenario("threads", link.name(), Work::Threads(link), quick));
     let shapes = [Seq, Spsc, Mpsc, Spmc, Mpmc, SelectRx, SelectBoth];
+    for room in SMALL {
+        for shape in shapes {
+            add(Link { shape, room, width: 4, large: false }, false);
+        }
+    }
     for room in ROOMS {
         // One thread alone cannot meet itself.
         for shape in shapes.into_iter().filter(|&shape| !(shape == Seq && room == Room::Bounded(0))) {
