@@ -239,13 +239,13 @@ impl<'a> Select<'a> {
         let cases = &*self.cases;
         spend(patience);
         // SAFETY: the room is large enough for every value that may be received.
-        let first = unsafe { First::glance(cases, self.biased, Some(room)) };
+        let mut first = unsafe { First::glance(cases, self.biased, Some(room)) };
         let case = if let Some(fired) = first.ended() {
             selected.fired = fired;
             first.case
         } else {
             // SAFETY: as above.
-            let fired = unsafe { selectgo_after(first, cases, patience, at) };
+            let fired = unsafe { selectgo_after(&mut first, cases, patience, at) };
             let Some((case, fired)) = fired else { return false };
             selected.fired = fired;
             case

@@ -58,11 +58,11 @@ impl First {
     /// # Safety
     /// As for [`selectgo`](super::selectgo).
     #[inline]
-    pub(super) unsafe fn look_on(self, cases: &[Case<'_>]) -> Self {
-        let Some(Glance::Nothing(stamp)) = self.glance else { return self };
+    pub(super) unsafe fn look_on(&mut self, cases: &[Case<'_>]) {
+        let Some(Glance::Nothing(stamp)) = self.glance else { return };
         let is_large = cases[self.case].target.as_chan().is_some_and(|chan| chan.has_large_buffer());
         if !is_large || !LOOKS_ON || self.biased || cases.len() > FEW {
-            return self;
+            return;
         }
         let mut ready = 0;
         for (i, case) in cases.iter().enumerate() {
@@ -70,16 +70,17 @@ impl First {
                 Target::Never => {}
                 Target::Chan(chan) => ready |= u32::from(chan.seems_ready(case.dir)) << i,
                 // Whether it is due, the clock says, which costs more than all else here.
-                Target::Timer(_) => return self,
+                Target::Timer(_) => return,
             }
         }
-        let Some(case) = order::one_of(ready & !(1 << self.case)) else { return self };
+        let Some(case) = order::one_of(ready & !(1 << self.case)) else { return };
         let &Case { target: Target::Chan(chan), dir, room: own } = &cases[case] else {
             unreachable!("only channels seem to be ready")
         };
+        self.before = Some((self.case, stamp));
+        self.case = case;
         // SAFETY: the caller's contract.
-        let glance = unsafe { chan.glance(dir, self.room.unwrap_or(own)) };
-        Self { case, glance: Some(glance), before: Some((self.case, stamp)), ..self }
+        self.glance = Some(unsafe { chan.glance(dir, self.room.unwrap_or(own)) });
     }
 
     /// What the select ends with, if it does.

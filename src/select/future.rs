@@ -86,19 +86,35 @@ impl Going {
     ) -> Poll<Option<(usize, Fired)>> {
         // SAFETY: the caller's contract. While the select is queued, others touch only what is atomic or in cells.
         unsafe {
-            let mut nonblocking = matches!((*this).patience, Patience::Try);
-            // Most selects that find something end here.
-            let mut first = None;
-            if (*this).stage == Stage::Idle {
-                let mut glanced = First::glance(cases, (*this).biased, None);
-                if !nonblocking && glanced.ended().is_none() {
-                    glanced = glanced.look_on(cases);
-                }
-                if let Some(fired) = glanced.ended() {
-                    return Poll::Ready(Some((glanced.case, fired)));
-                }
-                first = Some(glanced);
+            if (*this).stage != Stage::Idle {
+                return Self::go_on(this, cases, sgs, None, cx);
             }
+            // Most selects that find something end here.
+            let mut first = First::glance(cases, (*this).biased, None);
+            if !matches!((*this).patience, Patience::Try) {
+                first.look_on(cases);
+            }
+            match first.ended() {
+                Some(fired) => Poll::Ready(Some((first.case, fired))),
+                None => Self::go_on(this, cases, sgs, Some(&first), cx),
+            }
+        }
+    }
+
+    /// Rounds after the first glances, or after a wait.
+    ///
+    /// # Safety
+    /// As for [`poll`](Self::poll).
+    unsafe fn go_on(
+        this: *mut Self,
+        cases: &[Case<'_>],
+        sgs: *mut Sudog,
+        mut first: Option<&First>,
+        cx: &Context<'_>,
+    ) -> Poll<Option<(usize, Fired)>> {
+        // SAFETY: the caller's contract.
+        unsafe {
+            let mut nonblocking = matches!((*this).patience, Patience::Try);
             loop {
                 if (*this).stage != Stage::Idle {
                     if (*this).task.wait.done().is_none() {
@@ -118,12 +134,7 @@ impl Going {
                     // Before anything is locked.
                     drop((*this).task.wait.take_waiter());
                 }
-                let mut go = Selectgo::new(cases, (*this).biased, (*this).patience, (*this).at);
-                go.nonblocking = nonblocking;
-                go.deadline = (*this).deadline;
-                let started = Self::start(this, &mut go, first.take(), sgs);
-                (*this).deadline = go.deadline;
-                match started {
+                match Self::start(this, cases, nonblocking, first.take(), sgs) {
                     Ok(Poll::Ready(fired)) => return Self::end(this, cases, fired),
                     Err(Again::Never) => return Poll::Ready(None),
                     Err(Again::Now) => {}
@@ -142,30 +153,38 @@ impl Going {
     /// # Safety
     /// As for [`poll`](Self::poll).
     unsafe fn end(this: *mut Self, cases: &[Case<'_>], fired: (usize, Fired)) -> Poll<Option<(usize, Fired)>> {
-        let undo = Undo(cases, fired);
-        // Foreign code, which may panic. (The waker of the wait has been taken out of it.)
         // SAFETY: the caller's contract.
-        drop(unsafe { (*this).alarm.take() });
-        std::mem::forget(undo);
+        let alarm = unsafe { &mut (*this).alarm };
+        if alarm.is_some() {
+            let undo = Undo(cases, fired);
+            // Foreign code, which may panic. (The waker of the wait has been taken out of it.)
+            *alarm = None;
+            std::mem::forget(undo);
+        }
         Poll::Ready(Some(fired))
     }
 
-    /// Looks, or goes on looking behind the first glances, and queues if nothing is possible.
+    /// Looks, or goes on looking behind the first glances, and queues if nothing is possible. Apart from the rounds: inlined there, what it
+    /// needs is prepared before the first of them, whether or not it comes to that.
     ///
     /// # Safety
     /// As for [`poll`](Self::poll).
     unsafe fn start(
         this: *mut Self,
-        go: &mut Selectgo<'_>,
-        first: Option<First>,
+        cases: &[Case<'_>],
+        nonblocking: bool,
+        first: Option<&First>,
         sgs: *mut Sudog,
     ) -> Result<Poll<(usize, Fired)>, Again> {
         // SAFETY: the caller's contract.
         unsafe {
+            let mut go = Selectgo::new(cases, (*this).biased, (*this).patience, (*this).at);
+            go.nonblocking = nonblocking;
+            go.deadline = (*this).deadline;
             let mut held = Held::none();
             let mut pass = match first {
                 Some(first) => {
-                    let glances = go.glances_after(&first);
+                    let glances = go.glances_after(first);
                     go.look(glances)
                 }
                 None => go.pass0(),
@@ -174,7 +193,7 @@ impl Going {
                 if go.nonblocking && go.is_unchanged() {
                     return Err(Again::Never);
                 }
-                held.lock(go.cases.iter().filter_map(|case| case.target.as_chan()));
+                held.lock(go.cases);
                 pass = go.pass1(&mut held);
             }
             let (stage, owed) = match pass {
@@ -210,6 +229,7 @@ impl Going {
                     (Stage::Queued, go.queue(&mut held, &raw const (*this).task.wait, sgs, true))
                 }
             };
+            (*this).deadline = go.deadline;
             (*this).stage = stage;
             owed.fire();
             Ok(Poll::Pending)

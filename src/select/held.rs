@@ -4,7 +4,7 @@
 //! whoever sleeps for it with other locks in his hands would make everybody wait for that holder. So the rest is given
 //! back, the slow lock is waited for alone, and then all are taken again.
 
-use super::INLINE;
+use super::{Case, INLINE};
 use crate::chan::arm::Selectable;
 use crate::park::Ready;
 use smallvec::SmallVec;
@@ -30,10 +30,11 @@ impl<'c> Held<'c> {
         Self(SmallVec::new())
     }
 
-    /// Locks the channels, where none is locked.
-    pub(super) fn lock(&mut self, chans: impl Iterator<Item = &'c dyn Selectable>) {
+    /// Locks the channels of these cases, where none is locked. Out of line: the frame that it needs is not that of who comes by here seldom.
+    #[inline(never)]
+    pub(super) fn lock(&mut self, cases: &[Case<'c>]) {
         let all = &mut self.0;
-        all.extend(chans);
+        cases.iter().filter_map(|case| case.target.as_chan()).for_each(|chan| all.push(chan));
         all.sort_unstable_by_key(|chan| order(*chan));
         all.dedup_by_key(|chan| address(*chan));
         'again: loop {
@@ -57,12 +58,13 @@ impl<'c> Held<'c> {
 
     /// Unlocks all but the channel at `keep`, which is the caller's from now on.
     pub(super) fn release(&mut self, keep: *const ()) {
-        for chan in self.0.drain(..) {
-            if address(chan) != keep {
+        for chan in &self.0 {
+            if address(*chan) != keep {
                 // SAFETY: locked, and nothing was changed.
                 unsafe { chan.unlock() };
             }
         }
+        self.0.clear();
     }
 
     /// Unlocks after sudogs were queued.

@@ -131,10 +131,10 @@ pub(crate) unsafe fn selectgo(
     spend(&patience);
     // SAFETY: the caller's contract.
     unsafe {
-        let first = First::glance(cases, biased, None);
+        let mut first = First::glance(cases, biased, None);
         match first.ended() {
             Some(fired) => Some((first.case, fired)),
-            None => selectgo_after(first, cases, &patience, at),
+            None => selectgo_after(&mut first, cases, &patience, at),
         }
     }
 }
@@ -153,7 +153,7 @@ fn spend(patience: &Patience) {
 /// As for [`selectgo`], or, if there is one room for all arms, of that.
 #[inline(always)]
 unsafe fn selectgo_after(
-    first: First,
+    first: &mut First,
     cases: &[Case<'_>],
     patience: &Patience,
     at: &'static Location<'static>,
@@ -173,14 +173,14 @@ unsafe fn selectgo_after(
 /// As for [`selectgo_after`].
 #[inline(never)]
 unsafe fn selectgo_on(
-    first: First,
+    first: &mut First,
     cases: &[Case<'_>],
     patience: &Patience,
     at: &'static Location<'static>,
 ) -> Option<(usize, Fired)> {
     // SAFETY: the caller's contract.
     unsafe {
-        let first = first.look_on(cases);
+        first.look_on(cases);
         match first.ended() {
             Some(fired) => Some((first.case, fired)),
             None => selectgo_rest(first, cases, patience, at),
@@ -194,7 +194,7 @@ unsafe fn selectgo_on(
 /// As for [`selectgo_after`].
 #[inline(never)]
 unsafe fn selectgo_rest(
-    first: First,
+    first: &First,
     cases: &[Case<'_>],
     patience: &Patience,
     at: &'static Location<'static>,
@@ -207,7 +207,7 @@ unsafe fn selectgo_rest(
     this.room = first.room;
     // SAFETY: the caller's contract.
     unsafe {
-        match this.glances_after(&first) {
+        match this.glances_after(first) {
             // The quick ends: something was there, or nothing and that is enough.
             Glances::Fired(case, fired) => Some((case, fired)),
             Glances::Nothing if this.nonblocking && this.is_unchanged() => None,
@@ -368,7 +368,7 @@ impl<'c> Selectgo<'c> {
             Pass::Nothing => {}
         }
         let mut held = Held::none();
-        held.lock(self.cases.iter().filter_map(|case| case.target.as_chan()));
+        held.lock(self.cases);
         // SAFETY: all channels are locked.
         match unsafe { self.pass1(&mut held) } {
             Pass::Fired(case, fired, ready) => return Ok((case, fired, ready)),
@@ -467,6 +467,7 @@ impl<'c> Selectgo<'c> {
     ///
     /// # Safety
     /// As for [`selectgo`]; nothing has happened since the glances.
+    #[inline(always)]
     unsafe fn look(&mut self, mut glances: Glances) -> Pass {
         loop {
             let k = match glances {

@@ -62,7 +62,7 @@ impl TaskWait {
             let identity = identity(&waker);
             // Under all locks nobody is about to end the wait.
             let mut held = Held::none();
-            held.lock(cases.iter().filter_map(|case| case.target.as_chan()));
+            held.lock(cases);
             if (*this).wait.done().is_some() {
                 return false;
             }
