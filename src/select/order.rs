@@ -15,7 +15,13 @@ pub(super) struct Order {
 impl Order {
     #[inline]
     pub(super) fn new(len: usize, biased: bool) -> Self {
-        let many = if len > FEW { (0..len as u16).collect() } else { Vec::new() };
+        /// Out of line: inlined, it is most of what a select of a few arms begins with.
+        #[cold]
+        #[inline(never)]
+        fn all(len: usize) -> Vec<u16> {
+            (0..len as u16).collect()
+        }
+        let many = if len > FEW { all(len) } else { Vec::new() };
         Self { len, few: 0xfedc_ba98_7654_3210, many, biased }
     }
 
