@@ -228,6 +228,7 @@ impl Queue for Watchers {
 #[repr(C)]
 pub(super) struct WaitQ<Q: Queue> {
     first: *const Sudog,
+    /// While there is a first: who takes the only one leaves this as it is.
     last: *const Sudog,
     tally: Q::Tally,
 }
@@ -250,6 +251,11 @@ impl<Q: Queue> WaitQ<Q> {
         self.first.is_null()
     }
 
+    #[inline]
+    fn last(&self) -> *const Sudog {
+        if self.is_empty() { ptr::null() } else { self.last }
+    }
+
     /// The sudogs from first to last. What is read of them is valid under the channel's lock.
     pub(super) fn iter(&self) -> impl Iterator<Item = *const Sudog> + use<Q> {
         let mut at = self.first;
@@ -267,7 +273,7 @@ impl<Q: Queue> WaitQ<Q> {
     /// `sg` is on no queue, and stays where it is until it is taken off this one.
     pub(super) unsafe fn enqueue(&mut self, sg: *const Sudog) {
         // SAFETY: `sg` is alive by contract, `last` because it is linked.
-        unsafe { self.link(self.last, sg, ptr::null()) };
+        unsafe { self.link(self.last(), sg, ptr::null()) };
     }
 
     /// Puts `sg` back where it was: a waiter that had its turn and lost what it was given.
@@ -282,7 +288,7 @@ impl<Q: Queue> WaitQ<Q> {
             while !next.is_null() && (*next).arrival.get() < place {
                 next = (*next).next.get();
             }
-            let prev = next.as_ref().map_or(self.last, |next| next.prev.get());
+            let prev = next.as_ref().map_or(self.last(), |next| next.prev.get());
             self.link(prev, sg, next);
         }
     }
@@ -344,13 +350,32 @@ impl<Q: Queue> WaitQ<Q> {
             will_write(sg.wrapping_byte_add(LINE));
             // SAFETY: it is linked, so it is alive; we hold the lock (we have `&mut`), so the claim is ours to make.
             unsafe {
-                self.unlink(sg);
+                self.unlink_first(sg);
                 if Wait::claim((*sg).wait) || cfg!(gochan_bug = "claim_after_consume") {
                     return Some(sg);
                 }
             }
         }
         None
+    }
+
+    /// As [`unlink`](Self::unlink), for the first one. Each store goes to a place that is known: were it one of two, as for any of a queue,
+    /// all that is read next might wait until it is known which.
+    ///
+    /// # Safety
+    /// `sg` is the first.
+    #[inline]
+    unsafe fn unlink_first(&mut self, sg: *const Sudog) {
+        // SAFETY: linked sudogs are alive.
+        unsafe {
+            (*sg).list.set(List::None);
+            let next = (*sg).next.get();
+            self.first = next;
+            if let Some(next) = next.as_ref() {
+                next.prev.set(ptr::null());
+            }
+            self.tally.take(&*sg);
+        }
     }
 
     pub(super) fn first_is_lazy(&self) -> bool {

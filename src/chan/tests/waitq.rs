@@ -63,6 +63,15 @@ fn is_fifo_and_gives_up_anybody() {
             assert!(std::ptr::eq(q.dequeue().unwrap(), sg));
         }
         assert!(q.dequeue().is_none() && q.is_empty());
+        // A queue that has run empty begins anew, and whoever has become the first knows of nobody before him.
+        all[..3].iter().for_each(|sg| q.enqueue(&raw const *sg));
+        assert!(std::ptr::eq(q.dequeue().unwrap(), &all[0]));
+        assert!(q.unlink(&raw const all[1]));
+        assert_eq!(order(&q, &all), [2]);
+        assert!(std::ptr::eq(q.dequeue().unwrap(), &all[2]));
+        q.enqueue_again(&raw const all[4]);
+        q.enqueue(&raw const all[5]);
+        assert_eq!(order(&q, &all), [4, 5]);
     }
 }
 
