@@ -357,13 +357,13 @@ impl<T> Selectable for Hchan<T> {
 
     /// What the other end has written is left to it as long as this one knows of something: it is about to write there again.
     fn seems_ready(&self, dir: Dir) -> bool {
-        let word = || self.summary.load(Ordering::Relaxed);
+        let seems = |word| self.glimpse(word).flags(self.cap) & worth_a_look(dir) != 0;
         match dir {
             Dir::Send => {
-                let word = word();
-                self.is_room_known(word) || self.glimpse(word).flags(self.cap) & worth_a_look(Dir::Send) != 0
+                let word = self.summary.load(Ordering::Relaxed);
+                self.is_room_known(word) || seems(word)
             }
-            Dir::Recv => self.is_value_known() || self.glimpse(word()).flags(self.cap) & worth_a_look(Dir::Recv) != 0,
+            Dir::Recv => self.is_value_known() || seems(self.summary.load(Ordering::Relaxed)),
         }
     }
 
