@@ -164,8 +164,7 @@ impl Going {
         Poll::Ready(Some(fired))
     }
 
-    /// Looks, or goes on looking behind the first glances, and queues if nothing is possible. Apart from the rounds: inlined there, what it
-    /// needs is prepared before the first of them, whether or not it comes to that.
+    /// Looks, or goes on looking behind the first glances, and queues if nothing is possible.
     ///
     /// # Safety
     /// As for [`poll`](Self::poll).

@@ -30,7 +30,8 @@ impl<'c> Held<'c> {
         Self(SmallVec::new())
     }
 
-    /// Locks the channels of these cases, where none is locked. Out of line: the frame that it needs is not that of who comes by here seldom.
+    /// Locks the channels of these cases, where none is locked. Out of line: what its loops need would else be
+    /// prepared by whoever might come to it.
     #[inline(never)]
     pub(super) fn lock(&mut self, cases: &[Case<'c>]) {
         let all = &mut self.0;
