@@ -8,6 +8,7 @@
 //! - Every field that changes is read and written only under the channel's lock, or by the owner before the sudog is
 //!   linked and after its wait is DONE.
 //! - `list` names the queue that a sudog is on, so that whoever wants to withdraw it can tell that it is already off.
+//! - The first has nobody before it, and `last` is of somebody only while there is a first.
 //! - A linked sudog, and the [`Wait`] it points to, stay where they are: the owner leaves its frame only after it has
 //!   found the wait DONE or has unlinked the sudog itself.
 
@@ -228,7 +229,7 @@ impl Queue for Watchers {
 #[repr(C)]
 pub(super) struct WaitQ<Q: Queue> {
     first: *const Sudog,
-    /// While there is a first: who takes the only one leaves this as it is.
+    /// Who takes the only one leaves this as it is.
     last: *const Sudog,
     tally: Q::Tally,
 }
@@ -366,7 +367,7 @@ impl<Q: Queue> WaitQ<Q> {
     /// `sg` is the first.
     #[inline]
     unsafe fn unlink_first(&mut self, sg: *const Sudog) {
-        // SAFETY: linked sudogs are alive.
+        // SAFETY: both are linked, so they are alive.
         unsafe {
             (*sg).list.set(List::None);
             let next = (*sg).next.get();

@@ -84,7 +84,7 @@ impl Going {
         sgs: *mut Sudog,
         cx: &Context<'_>,
     ) -> Poll<Option<(usize, Fired)>> {
-        // SAFETY: the caller's contract. While the select is queued, others touch only what is atomic or in cells.
+        // SAFETY: the caller's contract.
         unsafe {
             if (*this).stage != Stage::Idle {
                 return Self::go_on(this, cases, sgs, None, cx);
@@ -112,7 +112,7 @@ impl Going {
         mut first: Option<&First>,
         cx: &Context<'_>,
     ) -> Poll<Option<(usize, Fired)>> {
-        // SAFETY: the caller's contract.
+        // SAFETY: the caller's contract. While the select is queued, others touch only what is atomic or in cells.
         unsafe {
             let mut nonblocking = matches!((*this).patience, Patience::Try);
             loop {
