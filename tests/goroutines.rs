@@ -31,6 +31,41 @@ fn chain_of_ten_thousand() {
     });
 }
 
+/// Who has waited long, and ends in its next turn, is followed on its stack by the goroutine that it has started; its record is gone when the
+/// next of those who have waited comes back.
+#[test]
+fn who_comes_back_to_end_is_forgotten() {
+    watchdog(|| {
+        let runtime = rt::Runtime::builder().workers(1).build().unwrap();
+        let sum = runtime.run(|| {
+            let (tell, told) = bounded(0);
+            let (over, stay) = bounded::<()>(0);
+            let wake: Vec<_> = (0..200_u64)
+                .map(|i| {
+                    let (wake, woken) = bounded(0);
+                    let (tell, stay) = (tell.clone(), stay.clone());
+                    go(move || {
+                        woken.recv().unwrap();
+                        go(move || {
+                            tell.send(i).unwrap();
+                            stay.recv().unwrap_err();
+                        });
+                    });
+                    wake
+                })
+                .collect();
+            let tell = |wake: &Sender<()>| {
+                wake.send(()).unwrap();
+                told.recv().unwrap()
+            };
+            let sum = wake.iter().map(tell).sum::<u64>();
+            drop(over);
+            sum
+        });
+        assert_eq!(sum, 199 * 200 / 2);
+    });
+}
+
 /// Go's concurrent prime sieve: a goroutine per prime.
 #[test]
 fn sieve() {

@@ -138,11 +138,13 @@ unsafe fn ready<const SENDER: bool>(g: NonNull<()>, home: NonNull<()>) {
 /// As for [`ready`].
 #[inline(never)]
 unsafe fn ready_cold<const SENDER: bool>(worker: &Worker, g: *const G) {
-    // SAFETY: it lives; so does who runs here.
-    let (g, running) = unsafe { (&*g, worker.current.get().as_ref()) };
+    // SAFETY: it lives.
+    let g = unsafe { &*g };
     g.prefetch();
-    if let Some(running) = running {
-        running.is_followed_by(g);
+    // SAFETY: where a goroutine ends, they are forgotten.
+    unsafe {
+        debug_assert!(worker.recent.iter().all(|one| worker.has(one)), "who has ended is not forgotten");
+        worker.recent.are_followed_by(g);
     }
     worker.ready_here::<SENDER>(g);
 }

@@ -191,6 +191,7 @@ impl Worker {
         let place = ended.place.load(Ordering::Relaxed);
         body.g().place.store(place, Ordering::Relaxed);
         let ended = std::mem::replace(&mut self.residents.borrow_mut()[place], body);
+        self.recent.forget();
         count(&self.remote.doings.ended);
         drop(ended);
         self.hops.set(hops - 1);
@@ -212,9 +213,20 @@ impl Worker {
             self.remote.set_residents(residents.len());
             body
         };
+        self.recent.forget();
         count(&self.remote.doings.ended);
         drop(body);
         self.stacks.borrow_mut().put(stack);
+    }
+
+    /// Is it among the residents? For an assertion.
+    ///
+    /// # Safety
+    /// It is.
+    pub(super) unsafe fn has(&self, g: *const G) -> bool {
+        // SAFETY: the caller's contract, of which this makes sure.
+        let place = unsafe { (*g).place.load(Ordering::Relaxed) };
+        self.residents.borrow().get(place).is_some_and(|body| ptr::eq(body.g(), g))
     }
 
     /// The running goroutine will never run again: what is on its stack stays there, and its stack with it.

@@ -264,7 +264,7 @@ pub(super) struct Spec {
 }
 
 /// What the scheduler knows of a goroutine, the first three cache lines of its record. What is touched whenever it is switched is
-/// the second, and of the first whom it has readied.
+/// the second, and of the first who follows it.
 #[repr(C)]
 pub(super) struct G {
     /// [`Ref`]'s.
@@ -273,7 +273,7 @@ pub(super) struct G {
     pub(super) scope: Option<Arc<ScopeState>>,
     /// Its place among those who live on its worker, which alone writes it; to others it is a hint.
     pub(super) place: AtomicUsize,
-    /// Whom it has readied last; its worker's, too. Here, where there is room.
+    /// Who was readied some turns after it the last time; its worker's, too. Here, where there is room.
     follower: Cell<Follower>,
     pub(super) stack_size: usize,
     pub(super) identity: Identity,
@@ -398,7 +398,7 @@ impl G {
         }
     }
 
-    /// It has readied that one.
+    /// That one was readied some turns after it.
     #[inline(always)]
     pub(super) fn is_followed_by(&self, g: &Self) {
         if let Some(top) = g.own.context.top() {

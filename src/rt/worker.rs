@@ -26,6 +26,7 @@ use super::bridge::Polling;
 use super::current::{self, SLICE};
 use super::g::{Body, Fresh, G, Identity};
 use super::mail::{Mail, Remote, count};
+use super::prefetch::Recent;
 use super::queue::Queue;
 use super::ready::Ready;
 use super::record::{Records, Ref};
@@ -152,6 +153,8 @@ pub(super) struct Worker {
     timer_count: Cell<u64>,
     /// The running goroutine.
     pub(super) current: Cell<*const G>,
+    /// Who was readied last after a long time.
+    pub(super) recent: Recent,
     /// Who runs: the goroutine, or the task that is polled.
     pub(super) identity: Cell<*const Identity>,
     /// Where its loop goes on when the running goroutine stops.
@@ -210,6 +213,7 @@ impl Worker {
             timers: RefCell::default(),
             timer_count: Cell::new(0),
             current: Cell::new(ptr::null()),
+            recent: Recent::new(),
             identity: Cell::new(ptr::null()),
             outside: Outside::new(),
             parker,

@@ -264,9 +264,11 @@ pub fn ring_cell<G: Goroutines>(count: usize, target: Duration) -> Option<Metric
     if G::MOST < count { None } else { G::run(1, ring::<G>(count, target)) }
 }
 
-/// One ring for all runs, in whole rounds: starting it takes longer than a round of it.
+/// One ring for all runs, in whole rounds: starting it takes longer than a round of it. Of two rounds nothing is counted: in the first
+/// goroutines start, and in the second each is readied for the first time by the one who will do so from then on.
 async fn ring<G: Goroutines>(count: usize, target: Duration) -> Option<Metrics> {
     let mut ring = Ring::<G>::new(count)?;
+    ring.pass(2 * count).await;
     let mut calibration = Calibration::new(target, count);
     loop {
         let n = calibration.n;
