@@ -685,6 +685,29 @@ fn what_may_wait_yields() {
     });
 }
 
+/// Who computes for long between two sends is soon known to be slow, and then never far ahead of whom he sends to.
+#[test]
+fn who_is_slow_yields_sooner() {
+    watchdog(|| {
+        runtime(1).run(|| {
+            let (tx, rx) = bounded(100);
+            let sent = Arc::new(AtomicUsize::new(0));
+            let sends = sent.clone();
+            go(move || {
+                for i in 1..=500 {
+                    spin_for(Duration::from_micros(50));
+                    sends.store(i, Ordering::Relaxed);
+                    tx.send(i).unwrap();
+                }
+            });
+            let ahead: Vec<_> = rx.iter().map(|i| sent.load(Ordering::Relaxed) - i).collect();
+            let most = |ahead: &[usize]| *ahead.iter().max().unwrap();
+            let (first, later) = ahead.split_at(50);
+            assert!(most(first) <= 20 && most(later) <= 8, "{ahead:?}");
+        });
+    });
+}
+
 /// Until `deadline` is over for sure, since `start`. So many turns that the worker looks at the clock with a wake-up in its queue, in
 /// one round or another.
 fn outlast(deadline: Duration, start: Instant, round: u32) {

@@ -151,9 +151,16 @@ impl Scheduler {
     }
 }
 
-/// Operations that could have waited and did not, before the scheduler is asked whether others are to have their turn.
+/// Operations that could have waited and did not, before the scheduler is asked whether others are to have their turn: of a goroutine that
+/// goes on fast,
 #[cfg(feature = "rt")]
 const BUDGET: u32 = 128;
+/// of one of which that is not known, since it has just been switched in,
+#[cfg(feature = "rt")]
+const FEW: u32 = 8;
+/// or of one that is switched in where somebody was slow.
+#[cfg(feature = "rt")]
+const ONE: u32 = 1;
 
 /// Who runs on a thread.
 struct Running {
@@ -165,6 +172,9 @@ struct Running {
     /// What is left of its budget. Nobody counts a plain thread's.
     #[cfg(feature = "rt")]
     left: Cell<u32>,
+    /// What the next one begins with.
+    #[cfg(feature = "rt")]
+    first: Cell<u32>,
     /// What the clock of `clock.rs` said when the scheduler last looked; 0 if it never has.
     #[cfg(feature = "rt")]
     time: Cell<u64>,
@@ -179,6 +189,8 @@ thread_local! {
             g: Cell::new(NonNull::dangling()),
             #[cfg(feature = "rt")]
             left: Cell::new(u32::MAX),
+            #[cfg(feature = "rt")]
+            first: Cell::new(FEW),
             #[cfg(feature = "rt")]
             time: Cell::new(0),
         }
@@ -206,13 +218,39 @@ pub(crate) fn set_scheduler(scheduler: Option<&'static Scheduler>) -> Option<&'s
     })
 }
 
-/// The scheduler switches to this goroutine, which begins with a full budget.
+/// The scheduler switches to this goroutine.
 #[cfg(feature = "rt")]
 #[inline]
 pub(crate) fn set_goroutine(g: NonNull<()>) {
     RUNNING.with(|running| {
-        running.left.set(BUDGET);
+        running.left.set(running.first.get());
         running.g.set(g);
+    });
+}
+
+/// How fast goroutines go on, as the scheduler sees when it is asked.
+#[cfg(feature = "rt")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    Fast,
+    Unknown,
+    Slow,
+}
+
+/// The scheduler has seen how fast the running goroutine is: so soon it is asked again, and by the next ones first.
+#[cfg(feature = "rt")]
+pub(crate) fn set_pace(pace: Pace) {
+    RUNNING.with(|running| match pace {
+        Pace::Fast => {
+            running.left.set(BUDGET);
+            // By and by: whom the slow one sends to is fast.
+            running.first.set((2 * running.first.get()).min(FEW));
+        }
+        Pace::Unknown => running.left.set(running.first.get()),
+        Pace::Slow => {
+            running.left.set(ONE);
+            running.first.set(ONE);
+        }
     });
 }
 
@@ -265,10 +303,7 @@ pub(crate) fn spend() {
 fn take_turns(running: &Running) {
     match running.scheduler.get() {
         None => running.left.set(u32::MAX),
-        Some(scheduler) => {
-            running.left.set(BUDGET);
-            (scheduler.take_turns)();
-        }
+        Some(scheduler) => (scheduler.take_turns)(),
     }
 }
 

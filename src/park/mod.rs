@@ -26,7 +26,9 @@ pub(crate) use goroutine::Goroutine;
 #[cfg(any(feature = "rt", test))]
 pub(crate) use goroutine::Home;
 #[cfg(feature = "rt")]
-pub(crate) use goroutine::{Resumed, Scheduler, Spare, look_at_clock, scheduler, set_goroutine, set_scheduler};
+pub(crate) use goroutine::{
+    Pace, Resumed, Scheduler, Spare, look_at_clock, scheduler, set_goroutine, set_pace, set_scheduler,
+};
 pub(crate) use goroutine::{in_goroutine, spend, spend_at_once};
 pub(crate) use thread::{Activity, Sought, Spin};
 pub use who::Kind;

@@ -6,7 +6,7 @@ use super::census;
 use super::g::{G, Identity};
 use super::mail::Remote;
 use super::worker::Worker;
-use crate::park::{self, Home, Resumed, Scheduler, Spare, Wait};
+use crate::park::{self, Home, Pace, Resumed, Scheduler, Spare, Wait};
 use std::cell::Cell;
 use std::num::NonZeroU64;
 use std::ptr::{self, NonNull};
@@ -193,14 +193,26 @@ pub(super) fn yield_goroutine() {
 
 /// The running goroutine has spent its budget, which is a look at the clock; and at who else wants to run, if it has had its
 /// share of that. A count alone would be wrong: who empties a full buffer that a hundred senders wait for has to do it in one
-/// go, or each of them is switched in for a single value.
+/// go, or each of them is switched in for a single value. And so it would be if the count were all for who computes for long
+/// between two operations: whom it has readied would wait for as many of them.
 fn take_turns() {
     let (worker, _) = running();
     let now = Instant::now();
-    match worker.slice.get() {
-        Some(start) if now - start < SLICE => {}
-        Some(_) if worker.has_others() => return yield_goroutine(),
-        _ => worker.slice.set(Some(now)),
+    let is_over = |since: Option<Instant>| since.is_none_or(|since| now - since >= SLICE);
+    let (began, last) = (worker.slice.get(), worker.looked.replace(Some(now)));
+    let pace = match began {
+        // When it was switched in is not known. But if somebody else looked a moment ago, it was since.
+        None if !is_over(last) => Pace::Fast,
+        None => Pace::Unknown,
+        Some(_) if is_over(began) => Pace::Slow,
+        Some(_) => Pace::Fast,
+    };
+    park::set_pace(pace);
+    if pace == Pace::Slow && worker.has_others() {
+        return yield_goroutine();
+    }
+    if began.is_none() || pace == Pace::Slow {
+        worker.slice.set(Some(now));
     }
     if cancel::is_cancelled() {
         cancel::unwind();

@@ -187,8 +187,10 @@ pub(super) struct Worker {
     pub(super) hops: Cell<u32>,
     /// The turn in which its loop looks at the clock next.
     next_look: Cell<u32>,
-    /// When the running goroutine was first seen to do much without waiting.
+    /// When the running goroutine was first seen to do something without waiting.
     pub(super) slice: Cell<Option<Instant>>,
+    /// When anybody was last seen to.
+    pub(super) looked: Cell<Option<Instant>>,
     /// Who ran has let others run, and there was fresh work.
     pub(super) yielded: Cell<bool>,
     /// It has slept since it last found work.
@@ -233,6 +235,7 @@ impl Worker {
             hops: Cell::new(0),
             next_look: Cell::new(0),
             slice: Cell::new(None),
+            looked: Cell::new(None),
             yielded: Cell::new(false),
             woken: Cell::new(false),
             has_peers: Cell::new(false),
