@@ -237,15 +237,13 @@ pub(crate) enum Pace {
     Slow,
 }
 
-/// The scheduler has seen how fast the running goroutine is: so soon it is asked again, and by the next ones first.
+/// The scheduler, which was asked, has seen how fast the running goroutine is: so soon it is asked again, if not after a full budget, and
+/// so soon by the next ones.
 #[cfg(feature = "rt")]
 pub(crate) fn set_pace(pace: Pace) {
     RUNNING.with(|running| match pace {
-        Pace::Fast => {
-            running.left.set(BUDGET);
-            // By and by: whom the slow one sends to is fast.
-            running.first.set((2 * running.first.get()).min(FEW));
-        }
+        // By and by: whom the slow one sends to is fast.
+        Pace::Fast => running.first.set((2 * running.first.get()).min(FEW)),
         Pace::Unknown => running.left.set(running.first.get()),
         Pace::Slow => {
             running.left.set(ONE);
@@ -303,7 +301,11 @@ pub(crate) fn spend() {
 fn take_turns(running: &Running) {
     match running.scheduler.get() {
         None => running.left.set(u32::MAX),
-        Some(scheduler) => (scheduler.take_turns)(),
+        Some(scheduler) => {
+            // It may be asked again sooner.
+            running.left.set(BUDGET);
+            (scheduler.take_turns)();
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 //! Tests of what has no public face.
 
 mod block;
+mod budget;
 mod stack;
