@@ -191,8 +191,7 @@ impl Worker {
         let place = ended.place.load(Ordering::Relaxed);
         body.g().place.store(place, Ordering::Relaxed);
         let ended = std::mem::replace(&mut self.residents.borrow_mut()[place], body);
-        self.recent.forget();
-        count(&self.remote.doings.ended);
+        self.count_ended();
         drop(ended);
         self.hops.set(hops - 1);
         self.remote.next_turn();
@@ -213,18 +212,24 @@ impl Worker {
             self.remote.set_residents(residents.len());
             body
         };
-        self.recent.forget();
-        count(&self.remote.doings.ended);
+        self.count_ended();
         drop(body);
         self.stacks.borrow_mut().put(stack);
+    }
+
+    /// One is no resident any more: its record may go now.
+    #[inline]
+    fn count_ended(&self) {
+        self.recent.forget();
+        count(&self.remote.doings.ended);
     }
 
     /// Is it among the residents? For an assertion.
     ///
     /// # Safety
-    /// It is.
+    /// Its record is there: it has not ended, and this is to make sure of it.
     pub(super) unsafe fn has(&self, g: *const G) -> bool {
-        // SAFETY: the caller's contract, of which this makes sure.
+        // SAFETY: the caller's contract.
         let place = unsafe { (*g).place.load(Ordering::Relaxed) };
         self.residents.borrow().get(place).is_some_and(|body| ptr::eq(body.g(), g))
     }
